@@ -1,0 +1,132 @@
+"""Claims: how a worker takes jobs, says that it lives, and finds those that nobody works on any more."""
+
+import logging
+import threading
+from typing import Final
+
+from progress.commands import (
+    BeginAttempt,
+    Begun,
+    CancelJob,
+    Heartbeat,
+    LongWaiting,
+    ReadJob,
+    ReadLog,
+    Sweep,
+    Waiting,
+    WorkerSeen,
+)
+from progress.connect import Executor
+from progress.errors import StoreUnavailable
+from progress.events import MAIN_CHANNEL
+from progress.jobs import Job
+from progress.publisher import OVER, Publisher
+
+logger = logging.getLogger(__name__)
+
+BEAT_S: Final = 0.5
+"""How often attempts are renewed, at most: a cancel reaches a silent task within about this."""
+
+
+class Claims:
+    """What a worker asks of the store. Every method may raise StoreUnavailable."""
+
+    def __init__(self, executor: Executor, *, lease_ms: int) -> None:
+        self._executor = executor
+        self._lease_ms = lease_ms
+
+    def begin(self, job_id: str, worker: str) -> Begun:
+        """Claims a job, or says why there is nothing to run."""
+        return self._executor.run(BeginAttempt(job_id, worker, self._lease_ms))
+
+    def beat(self, publishers: tuple[Publisher, ...]) -> None:
+        """Renews the leases of attempts, and tells those that are over."""
+        pairs = tuple((publisher.job_id, publisher.attempt) for publisher in publishers)
+        answers = self._executor.run(Heartbeat(self._lease_ms, pairs))
+        for publisher, answer in zip(publishers, answers, strict=True):
+            if answer != "ok" and publisher.over is None:
+                publisher.stop(OVER[answer]())
+
+    def seen(self, worker: str, queues: tuple[str, ...]) -> None:
+        """Notes that a worker serves some queues."""
+        self._executor.run(WorkerSeen(worker, queues))
+
+    def sweep(self, worker: str) -> list[Waiting] | None:
+        """Jobs that somebody must enqueue; None where another worker sweeps."""
+        return self._executor.run(Sweep(worker))
+
+    def long_waiting(self, queue: str, least_s: float) -> list[Waiting]:
+        """Jobs that have waited in a queue at least this long."""
+        return self._executor.run(LongWaiting(queue, round(least_s * 1000)))
+
+    def read(self, job_id: str) -> Job | None:
+        """One job."""
+        return self._executor.run(ReadJob(job_id))
+
+    def kept_text(self, job: Job) -> str:
+        """The main text of earlier attempts that still counts, up to the last checkpoint."""
+        voids, pieces, after = job.void_ranges(), [], 0
+        while after < job.checkpoint_seq:
+            page = self._executor.run(ReadLog(job.id, after))
+            if not page.events:
+                break
+            after = page.events[-1].seq
+            pieces += [
+                str(event.data["text"])
+                for event in page.events
+                if event.type == "token"
+                and event.channel == MAIN_CHANNEL
+                and event.seq <= job.checkpoint_seq
+                and not any(low < event.seq < high for low, high in voids)
+            ]
+        return "".join(pieces)
+
+    def cancel(self, job_id: str, reason: str) -> None:
+        """Asks for a job's end."""
+        self._executor.run(CancelJob(job_id, reason))
+
+
+class Keeper:
+    """The thread that keeps the attempts of this process alive while they are silent, or blocked in C."""
+
+    def __init__(self, claims: Claims, *, lease_s: float) -> None:
+        self._claims = claims
+        self._every_s = min(BEAT_S, lease_s / 4)
+        self._held: set[Publisher] = set()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread.start()
+
+    def hold(self, publisher: Publisher) -> None:
+        """Begins to renew an attempt."""
+        with self._lock:
+            self._held.add(publisher)
+
+    def release(self, publisher: Publisher) -> None:
+        """No longer renews it."""
+        with self._lock:
+            self._held.discard(publisher)
+
+    @property
+    def held(self) -> tuple[Publisher, ...]:
+        """The attempts of this process."""
+        with self._lock:
+            return tuple(self._held)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closing.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._every_s):
+            held = self.held
+            if held:
+                self._beat(held)
+
+    def _beat(self, held: tuple[Publisher, ...]) -> None:
+        try:
+            self._claims.beat(held)
+        except StoreUnavailable as error:
+            logger.warning("%d leases not renewed: %s", len(held), error)

@@ -1,0 +1,78 @@
+"""Every error that `progress` raises.
+
+JobcastError
+├── InvalidCursor          a reader's position cannot be read
+├── InvalidSettings        a setting is unknown, malformed or contradicts another
+├── JobNotFound            no record under this id
+├── JobConflict            the job's state does not allow this
+│   └── IdempotencyConflict   the key was used with another body
+├── StoreUnavailable       Redis cannot be reached, or refuses to write
+└── AttemptOver            this attempt may not write any more
+    ├── AttemptStale          another attempt holds the job
+    ├── LogClosed             the job has ended
+    └── JobCancelled          the job is to be cancelled; what was published stays
+"""
+
+
+class JobcastError(Exception):
+    """Base of all errors raised here."""
+
+
+class InvalidCursor(JobcastError):
+    """A cursor is not one that this server gave out."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor!r} is no position in a log: give a whole number, -1 for from now on")
+        self.cursor = cursor
+
+
+class InvalidSettings(JobcastError):
+    """A setting stops the start; the text is one line that names it and the mend."""
+
+
+class JobNotFound(JobcastError):
+    """There is no record of this job: never made, deleted, or past its time to live."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job {job_id}")
+        self.job_id = job_id
+
+
+class JobConflict(JobcastError):
+    """The job's status does not allow what was asked."""
+
+    def __init__(self, job_id: str, status: str, wanted: str) -> None:
+        super().__init__(f"job {job_id} is {status}: {wanted}")
+        self.job_id = job_id
+        self.status = status
+
+
+class IdempotencyConflict(JobcastError):
+    """An Idempotency-Key came again with another body."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"Idempotency-Key {key!r} belongs to job {job_id}, which was submitted with another body"
+        )
+        self.key = key
+        self.job_id = job_id
+
+
+class StoreUnavailable(JobcastError):
+    """Redis cannot be reached in time, or answers that it cannot write (disk or memory full)."""
+
+
+class AttemptOver(JobcastError):
+    """Base of the answers that end an attempt's right to write."""
+
+
+class AttemptStale(AttemptOver):
+    """Another attempt holds the job; nothing of this one is written any more."""
+
+
+class LogClosed(AttemptOver):
+    """The job has ended; its log takes no more events."""
+
+
+class JobCancelled(AttemptOver):
+    """The job is to be cancelled. Raised in the task at its next publish."""

@@ -1,0 +1,121 @@
+"""A Feed: the in-memory tail of one Log in one API process, already encoded.
+
+Its whole rule: an event with ``seq == head + 1`` is taken; one at or below ``head`` is known; one above is a gap, and
+the Log is read after ``head``. So joining needs no held queue, pub/sub may lose messages, and a slow reader
+needs no queue of its own.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Final, Literal, Protocol
+
+from progress.events import Event, Gap, join_tokens
+
+TAIL_BYTES: Final = 256 * 1024
+"""A tail longer than this loses its older half; whoever wants that reads the Log."""
+PAGES: Final = 8
+"""Pages of the Log that a Feed remembers, so that many readers who start together cost one read."""
+
+Taken = Literal["taken", "known", "gap"]
+
+
+class Reader(Protocol):
+    """Whoever wants to know that a Feed has moved on."""
+
+    def wake(self) -> None:
+        """Called on the event loop after events came, or when the Feed ends."""
+
+
+class Page:
+    """A piece of a Log, shared by all who read it."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+
+    @cached_property
+    def joined(self) -> list[Event]:
+        """The same with neighbouring tokens joined: for readers who are behind and did not ask for exactness."""
+        return list(join_tokens(self.events))
+
+
+class Feed:
+    """The tail of one job's log.
+
+    ``head`` is the last ``seq`` known; ``base`` the one before the first that the tail holds; ``lost`` says that the
+    record is gone, so nothing will come any more.
+    """
+
+    def __init__(self, job_id: str, head: int, *, closed: bool) -> None:
+        self.job_id = job_id
+        self.head = head
+        self.base = head
+        self.closed = closed
+        self.lost = False
+        self.readers: set[Reader] = set()
+        self.furthest = head
+        self._tail: list[Event] = []
+        self._tail_bytes = 0
+        self._pages: OrderedDict[int, Page] = OrderedDict()
+
+    def push(self, event: Event) -> Taken:
+        """Takes an event, from pub/sub or from the Log. Says ``gap`` where some before it are missing."""
+        if event.seq <= self.head:
+            return "known"
+        if event.seq > self.head + 1:
+            self.furthest = max(self.furthest, event.seq)
+            return "gap"
+        self.head = event.seq
+        self.furthest = max(self.furthest, event.seq)
+        self.closed = self.closed or event.is_terminal
+        self._tail.append(event)
+        self._tail_bytes += len(event.raw)
+        if self._tail_bytes > TAIL_BYTES:
+            self._forget_half()
+        return "taken"
+
+    def skip_to(self, seq: int) -> None:
+        """Moves on past events that the Log itself has lost."""
+        self.head = self.base = seq
+        self.furthest = max(self.furthest, seq)
+        self._tail.clear()
+        self._tail_bytes = 0
+
+    def end(self, *, lost: bool = False) -> None:
+        """Marks that nothing more will come."""
+        self.closed = True
+        self.lost = self.lost or lost
+
+    def after(self, cursor: int) -> list[Event] | None:
+        """The events after a cursor, or None where the tail no longer holds them all."""
+        if cursor < self.base:
+            return None
+        return self._tail[cursor - self.base :]
+
+    def wake(self) -> None:
+        """Tells every reader."""
+        for reader in tuple(self.readers):
+            reader.wake()
+
+    def remembered(self, after: int) -> Page | None:
+        """The page of the Log after a cursor, if it was read a moment ago."""
+        return self._pages.get(after)
+
+    def remember(self, after: int, events: Iterable[Event]) -> Page:
+        """Keeps a page for the next reader with the same cursor; a page never changes, it may only be short."""
+        page = self._pages[after] = Page(list(events))
+        if len(self._pages) > PAGES:
+            self._pages.popitem(last=False)
+        return page
+
+    def _forget_half(self) -> None:
+        keep = self._tail[len(self._tail) // 2 + 1 :]
+        self.base += len(self._tail) - len(keep)
+        self._tail = keep
+        self._tail_bytes = sum(len(event.raw) for event in keep)
+
+
+def gap_before(cursor: int, first: int | None, end: int, job_id: str) -> Gap | None:
+    """The gap between a cursor and the first event that there still is (None: there is none up to ``end``)."""
+    upto = end if first is None else first - 1
+    return Gap(cursor + 1, upto, job_id) if upto > cursor else None

@@ -1,0 +1,87 @@
+"""The job: one request for work, its status, and the rules of both."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Status = Literal["queued", "running", "retrying", "succeeded", "failed", "cancelled"]
+STATUSES: Final = frozenset(Status.__args__)  # type: ignore[attr-defined]  # a Literal's own values
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is asked for, validated: everything that ``create.lua`` writes into a record.
+
+    Durations are in seconds. ``priority`` is 0–9, 9 the most urgent. ``owner`` names the API key, if any.
+    """
+
+    kind: str
+    input: Json
+    queue: str
+    id: str = field(default_factory=lambda: uuid7())
+    priority: int = 5
+    delay_s: float = 0.0
+    max_attempts: int = 3
+    timeout_s: float | None = None
+    cancel_after_s: float | None = None
+    webhook: str | None = None
+    metadata: Json = field(default_factory=dict)
+    retry_of: str | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's record as it stands in the store. Times are milliseconds since the epoch, by Redis's clock."""
+
+    id: str
+    kind: str
+    status: Status
+    queue: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    created_at: int
+    last_seq: int
+    input: Json
+    metadata: Json
+    started_at: int | None = None
+    finished_at: int | None = None
+    due_at: int | None = None
+    progress: Json | None = None
+    result: Any = None
+    error: Json | None = None
+    retry_of: str | None = None
+    timeout_s: float | None = None
+    cancel_after_s: float | None = None
+    webhook: str | None = None
+    cancel_requested: bool = False
+    worker: str | None = None
+    voids: str = ""
+    checkpoint: Any = None
+    checkpoint_seq: int = 0
+    queue_position: int | None = None
+    queue_served: bool = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status is final."""
+        return self.status in ENDED
+
+    def void_ranges(self) -> list[tuple[int, int]]:
+        """Pairs (a, b): text with a < seq < b belongs to an attempt whose text does not count any more."""
+        pairs = (pair.split("-") for pair in self.voids.split(",") if pair)
+        return [(int(after), int(before)) for after, before in pairs]
+
+
+def uuid7(now_ms: int | None = None) -> str:
+    """A UUID version 7 (RFC 9562 §5.7): its text sorts by the millisecond in which it was made."""
+    stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    value = (stamp & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,74 @@
+"""Every Redis key and how long it lives.
+
+All keys share one hash tag, so a Redis Cluster keeps them in one slot and a script may touch several.
+
+| key | type | holds | lives |
+| --- | --- | --- | --- |
+| job:ID | hash | the record | RESULT_TTL_S after the end |
+| log:ID | stream | the events, entry id ``seq-0``, field ``e`` | EVENTS_TTL_S after the end |
+| idem:OWNER:KEY | string | job id and fingerprint of the body | IDEMPOTENCY_TTL_S |
+| index:KIND:STATUS | sorted set, all scores 0 | job ids, in order of time; either part may be empty for "any" | until its jobs expire |
+| queue:QUEUE | sorted set | jobs waiting for a worker, the next one first | while not empty |
+| due | sorted set | jobs to be queued later, by epoch ms | while not empty |
+| leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
+| expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
+| workers:QUEUE | sorted set | names of workers that serve the queue, by the epoch ms until which that is believed | PRESENCE_TTL_S |
+| sweeper | string | the worker that sweeps | SWEEPER_TTL_MS |
+| live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
+"""
+
+from typing import Final
+
+PREFIX: Final = "{jobcast}:"
+JOB: Final = f"{PREFIX}job:"
+LOG: Final = f"{PREFIX}log:"
+IDEMPOTENCY: Final = f"{PREFIX}idem:"
+INDEX: Final = f"{PREFIX}index:"
+QUEUE: Final = f"{PREFIX}queue:"
+DUE: Final = f"{PREFIX}due"
+LEASES: Final = f"{PREFIX}leases"
+EXPIRY: Final = f"{PREFIX}expiry"
+WORKERS: Final = f"{PREFIX}workers:"
+SWEEPER: Final = f"{PREFIX}sweeper"
+LIVE: Final = f"{PREFIX}live:"
+ACTIVITY: Final = f"{PREFIX}activity"
+BROKER: Final = f"{PREFIX}broker:"
+"""Prefix of the keys that Celery's broker makes, where broker and store are one server."""
+
+IDEMPOTENCY_TTL_S: Final = 86_400
+PRESENCE_TTL_S: Final = 10
+SWEEPER_TTL_MS: Final = 3_000
+
+
+def job(job_id: str) -> str:
+    """The record of a job."""
+    return JOB + job_id
+
+
+def log(job_id: str) -> str:
+    """The log of a job."""
+    return LOG + job_id
+
+
+def live(job_id: str) -> str:
+    """The pub/sub channel of a job's new events."""
+    return LIVE + job_id
+
+
+def lua_table() -> str:
+    """The names above as a Lua table, so that scripts spell none of their own."""
+    names = {
+        "job": JOB,
+        "log": LOG,
+        "idem": IDEMPOTENCY,
+        "index": INDEX,
+        "queue": QUEUE,
+        "due": DUE,
+        "leases": LEASES,
+        "expiry": EXPIRY,
+        "workers": WORKERS,
+        "sweeper": SWEEPER,
+        "live": LIVE,
+        "activity": ACTIVITY,
+    }
+    return "local KEY = {" + ", ".join(f"{name} = '{key}'" for name, key in names.items()) + "}\n"

@@ -1,0 +1,200 @@
+"""The one pub/sub connection of an API process: bytes in, batches of messages out.
+
+redis-py's own pub/sub costs more per message than all the relaying after it (a task switch, a few
+dictionaries and a parse each), so this is an asyncio protocol around hiredis that hands over what one
+read of the socket brought in one call.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import hiredis
+
+from progress.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+Batch = list[tuple[bytes, bytes]]
+SILENCE_S: Final = 5.0
+"""After this long without a byte the server is asked for one; after twice as long it counts as gone."""
+SUBSCRIBE_TIMEOUT_S: Final = 1.5
+BACKOFF_S: Final = (0.05, 2.0)
+
+Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[list[tuple[str, ...]]]]
+"""Connects a protocol to the server and tells the commands to send first (AUTH)."""
+
+
+class Listener(Protocol):
+    """Subscribes to channels and hands over what comes."""
+
+    def start(self, on_batch: Callable[[Batch], None], on_connected: Callable[[], None]) -> None:
+        """Begins; ``on_connected`` is called after each re-connect, since messages may have been missed."""
+
+    async def subscribe(self, channel: str) -> None:
+        """Returns once the server has confirmed. Raises StoreUnavailable."""
+
+    def unsubscribe(self, channel: str) -> None:
+        """Asks for no more of a channel."""
+
+    async def close(self) -> None:
+        """Ends the connection."""
+
+
+class _Connection(asyncio.Protocol):
+    """Parses replies. Everything decided here is about one connection; the listener outlives it."""
+
+    def __init__(self, on_batch: Callable[[Batch], None], on_subscribed: Callable[[bytes], None]) -> None:
+        self._on_batch = on_batch
+        self._on_subscribed = on_subscribed
+        self._reader = hiredis.Reader()
+        self.transport: Any = None
+        self.lost = asyncio.get_running_loop().create_future()
+        self.silent_ticks = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.silent_ticks = 0
+        self._reader.feed(data)
+        batch: Batch = []
+        try:
+            while (reply := self._reader.gets()) is not False:
+                self._take(reply, batch)
+        except hiredis.ProtocolError as error:
+            self.abort(error)
+        if batch:
+            self._on_batch(batch)
+
+    def _take(self, reply: Any, batch: Batch) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            self.abort(reply)
+        elif isinstance(reply, list) and reply[0] == b"message":
+            batch.append((reply[1], reply[2]))
+        elif isinstance(reply, list) and reply[0] == b"subscribe":
+            self._on_subscribed(reply[1])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(error)
+
+    def send(self, *words: str) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(hiredis.pack_command(words))
+
+    def abort(self, error: Exception) -> None:
+        logger.warning("pub/sub connection given up: %s", error)
+        self.transport.abort()
+
+    def tick(self) -> None:
+        """Called every SILENCE_S: a connection that neither speaks nor breaks is found out here."""
+        self.silent_ticks += 1
+        if self.silent_ticks == 1:
+            return
+        if self.silent_ticks > 3:
+            self.abort(TimeoutError("no answer"))
+        self.send("PING")
+
+
+class RedisListener:
+    """A Listener that keeps one connection open, and opens it anew with growing pauses when it breaks."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+        self._wanted: dict[str, asyncio.Future[None]] = {}
+        # SUBSCRIBEs under way: an answer may be to an earlier one, taken back since.
+        self._unconfirmed: Counter[str] = Counter()
+        self._resuming = False
+        self._connection: _Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._on_batch: Callable[[Batch], None] = lambda _batch: None
+        self._on_connected: Callable[[], None] = lambda: None
+
+    def start(self, on_batch: Callable[[Batch], None], on_connected: Callable[[], None]) -> None:
+        """Begins to connect; does not wait for it."""
+        self._on_batch, self._on_connected = on_batch, on_connected
+        self._task = asyncio.create_task(self._run(), name="listener")
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open now."""
+        return self._connection is not None
+
+    async def subscribe(self, channel: str) -> None:
+        """Returns once the server has confirmed, at once where it has before. Raises StoreUnavailable."""
+        confirmed = self._wanted.get(channel)
+        if confirmed is None:
+            confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
+            if self._connection:
+                self._ask_for(channel)
+        try:
+            await asyncio.wait_for(asyncio.shield(confirmed), SUBSCRIBE_TIMEOUT_S)
+        except TimeoutError:
+            raise StoreUnavailable("no answer to SUBSCRIBE") from None
+
+    def unsubscribe(self, channel: str) -> None:
+        """Asks for no more of a channel."""
+        if self._wanted.pop(channel, None) and self._connection:
+            self._connection.send("UNSUBSCRIBE", channel)
+
+    async def close(self) -> None:
+        """Ends the connection and whoever waits for it."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        for confirmed in self._wanted.values():
+            confirmed.cancel()
+        self._wanted.clear()
+
+    def _ask_for(self, *channels: str) -> None:
+        if self._connection and channels:
+            self._unconfirmed.update(channels)
+            self._connection.send("SUBSCRIBE", *channels)
+
+    def _confirmed(self, channel: bytes) -> None:
+        name = channel.decode()
+        self._unconfirmed[name] -= 1
+        if self._unconfirmed[name] > 0:
+            return
+        del self._unconfirmed[name]
+        confirmed = self._wanted.get(name)
+        if confirmed and not confirmed.done():
+            confirmed.set_result(None)
+        if self._resuming and not self._unconfirmed:
+            self._resuming = False
+            self._on_connected()
+
+    async def _run(self) -> None:
+        shortest, longest = BACKOFF_S
+        pause = shortest
+        while True:
+            connection = _Connection(self._on_batch, self._confirmed)
+            try:
+                greeting = await asyncio.wait_for(
+                    self._dial(lambda made=connection: made), SUBSCRIBE_TIMEOUT_S
+                )
+            except (OSError, StoreUnavailable) as error:
+                logger.warning("pub/sub connection refused: %s", error or type(error).__name__)
+            else:
+                pause = shortest
+                await self._serve(connection, greeting)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # spreads re-connects, guards nothing
+            pause = min(pause * 2, longest)
+
+    async def _serve(self, connection: _Connection, greeting: list[tuple[str, ...]]) -> None:
+        self._connection = connection
+        self._unconfirmed.clear()
+        self._resuming = True
+        try:
+            for words in greeting:
+                connection.send(*words)
+            self._ask_for(*self._wanted)
+            while not (await asyncio.wait([connection.lost], timeout=SILENCE_S))[0]:
+                connection.tick()
+        finally:
+            self._connection = None
+            connection.transport.abort()

@@ -1,0 +1,274 @@
+"""The Publisher: the only write end of a log, and the thread that commits for all of them.
+
+A token goes out at once if nothing went out for FLUSH_MS; those that follow are joined until then. One
+committer thread serves every Publisher of a process: it sends whatever is due in one round trip, so a task's ``token()``
+costs a lock and a list append, and the last tokens before a silence are never held back.
+"""
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from progress.commands import Append, Appended, Finished, FinishAttempt, Outcome
+from progress.connect import Executor
+from progress.errors import AttemptOver, AttemptStale, JobCancelled, LogClosed, StoreUnavailable
+from progress.events import MAIN_CHANNEL, Draft, encode_json, token_drafts, well_formed
+
+logger = logging.getLogger(__name__)
+
+HELD_BYTES: Final = 4 * 1024 * 1024
+"""Unwritten text that a Publisher holds while Redis is away; then its task waits."""
+APPEND_EVENTS: Final = 500
+APPEND_BYTES: Final = 1024 * 1024
+"""Most events, and about most bytes, in one append."""
+BACKOFF_S: Final = (0.05, 2.0)
+
+
+class Publisher:
+    """Writes the events of one attempt. Thread-safe; order is that of the calls.
+
+    After an answer that ends the attempt's right to write, every further call raises it:
+    JobCancelled, AttemptStale or LogClosed.
+    """
+
+    def __init__(
+        self, committer: "Committer", job_id: str, attempt: int, *, lease_ms: int, flush_ms: int
+    ) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.over: AttemptOver | None = None
+        self.on_over: Callable[[], None] | None = None
+        self._committer = committer
+        self._lease_ms = lease_ms
+        self._flush_s = flush_ms / 1000
+        self._changed = threading.Condition()
+        self._texts: list[str] = []
+        self._channel = MAIN_CHANNEL
+        self._drafts: list[Draft] = []
+        self._progress = ""
+        self._held_bytes = 0
+        self._in_flight: Append | None = None
+        self._number = 0
+        self._last_commit = 0.0
+        self._scheduled = False
+        self._failures = 0
+
+    def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
+        """Publishes a piece of text. Empty text is nothing."""
+        if not text:
+            return
+        text = well_formed(text)
+        with self._changed:
+            self._make_room()
+            if channel != self._channel:
+                self._join_texts()
+                self._channel = channel
+            self._texts.append(text)
+            self._held_bytes += len(text)
+            self._schedule()
+
+    def event(self, draft: Draft) -> None:
+        """Publishes any other event, after the text that came before it."""
+        with self._changed:
+            self._make_room()
+            self._join_texts()
+            # Of progress that nobody could have seen yet, only the newest counts.
+            if draft.type == "progress" and self._drafts and self._drafts[-1].type == "progress":
+                self._drafts.pop()
+            self._drafts.append(draft)
+            self._held_bytes += len(draft.fields)
+            if draft.type == "progress":
+                self._progress = "{" + draft.fields + "}"
+            self._schedule()
+
+    def checkpoint(self, state: str) -> None:
+        """Keeps a state (JSON) and the text so far for the next attempt, if there is one."""
+        with self._changed:
+            self._make_room()
+            self._join_texts()
+            self._drafts.append(Draft("checkpoint", state))
+            self._schedule()
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Returns once everything before it is written.
+
+        Raises:
+            AttemptOver: this attempt may not write any more.
+            StoreUnavailable: it took longer than ``timeout_s``.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._settled, timeout_s):
+                raise StoreUnavailable("the log could not be written in time")
+            if self.over:
+                raise self.over
+
+    def finish(self, outcome: Outcome, value: str, *, delay_ms: int = 0) -> Finished:
+        """Ends the attempt, after everything before it, however long Redis is away.
+
+        A cancelled attempt may still say how it ended. ``value`` is JSON; see FinishAttempt.
+        """
+        with self._changed:
+            self._changed.wait_for(self._settled)
+            self._number += 1
+            command = FinishAttempt(self.job_id, self.attempt, self._number, outcome, value, delay_ms)
+        return self._committer.insist(command)
+
+    def stop(self, over: AttemptOver) -> None:
+        """Ends the right to write; the task learns of it at its next call."""
+        with self._changed:
+            if self.over is None:
+                self.over = over
+            self._changed.notify_all()
+        if self.on_over:
+            self.on_over()
+
+    def _settled(self) -> bool:
+        written = not (self._texts or self._drafts or self._in_flight)
+        return written or (self.over is not None and not isinstance(self.over, JobCancelled))
+
+    def _make_room(self) -> None:
+        self._changed.wait_for(lambda: self.over is not None or self._held_bytes < HELD_BYTES)
+        if self.over:
+            raise self.over
+
+    def _join_texts(self) -> None:
+        if self._texts:
+            self._drafts.extend(token_drafts("".join(self._texts), self._channel))
+            self._texts.clear()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._in_flight:
+            self._scheduled = True
+            self._committer.schedule(self, self._last_commit + self._flush_s)
+
+    def _take(self) -> Append | None:
+        """The next append, called by the committer; None where there is nothing to write."""
+        with self._changed:
+            self._scheduled = False
+            if self._in_flight is None:
+                self._join_texts()
+                self._in_flight = self._next_append()
+            return self._in_flight
+
+    def _next_append(self) -> Append | None:
+        if not self._drafts:
+            return None
+        sizes = itertools.accumulate(len(draft.fields) for draft in self._drafts[:APPEND_EVENTS])
+        count = max(1, sum(1 for size in sizes if size <= APPEND_BYTES))
+        drafts, self._drafts = self._drafts[:count], self._drafts[count:]
+        self._number += 1
+        progress, self._progress = self._progress, ""
+        return Append(self.job_id, self.attempt, self._number, self._lease_ms, tuple(drafts), progress)
+
+    def _done(self, answer: Appended | StoreUnavailable, now: float) -> None:
+        """What became of the append; called by the committer."""
+        if isinstance(answer, StoreUnavailable):
+            self._put_off(answer)
+            return
+        with self._changed:
+            self._failures = 0
+            self._in_flight = None
+            self._held_bytes = sum(map(len, self._texts)) + sum(len(draft.fields) for draft in self._drafts)
+            self._last_commit = now
+            if self._texts or self._drafts:
+                self._schedule()
+            self._changed.notify_all()
+        if answer.answer != "ok":
+            self.stop(OVER[answer.answer]())
+
+    def _put_off(self, error: StoreUnavailable) -> None:
+        shortest, longest = BACKOFF_S
+        pause = min(longest, shortest * 2**self._failures)
+        self._failures += 1
+        logger.warning("job %s: log not written, again in %.2f s: %s", self.job_id, pause, error)
+        with self._changed:
+            self._scheduled = True
+            self._committer.schedule(self, time.monotonic() + pause)
+
+
+OVER: Final[dict[str, type[AttemptOver]]] = {
+    "cancel": JobCancelled,
+    "stale": AttemptStale,
+    "closed": LogClosed,
+    "gone": LogClosed,
+}
+
+
+class Committer:
+    """The thread that writes for every Publisher of this process."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._wake = threading.Condition()
+        self._due: list[tuple[float, int, Publisher]] = []
+        self._order = itertools.count()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+
+    def schedule(self, publisher: Publisher, due: float) -> None:
+        """Asks for a commit at ``due`` on the monotonic clock, or as soon as possible after it."""
+        with self._wake:
+            heapq.heappush(self._due, (due, next(self._order), publisher))
+            self._wake.notify()
+
+    def insist(self, command: FinishAttempt) -> Finished:
+        """Runs a command that must not be lost: again and again until Redis answers."""
+        shortest, longest = BACKOFF_S
+        pause = shortest
+        while True:
+            try:
+                return self._executor.run(command)
+            except StoreUnavailable as error:
+                logger.warning("job %s: end not recorded, again in %.2f s: %s", command.job_id, pause, error)
+                time.sleep(pause)
+                pause = min(pause * 2, longest)
+
+    def close(self) -> None:
+        """Writes what is due and ends the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while publishers := self._wait():
+            taken = [(publisher, append) for publisher in publishers if (append := publisher._take())]
+            if taken:
+                self._commit(taken)
+
+    def _commit(self, taken: list[tuple[Publisher, Append]]) -> None:
+        answers: Iterable[Any] = self._executor.run_many([append for _, append in taken])
+        now = time.monotonic()
+        for (publisher, _), answer in zip(taken, answers, strict=True):
+            publisher._done(answer, now)
+
+    def _wait(self) -> list[Publisher]:
+        """The Publishers that are due; none when closing."""
+        with self._wake:
+            while not self._closing:
+                now = time.monotonic()
+                if self._due and self._due[0][0] <= now:
+                    return self._pop(now)
+                self._wake.wait(self._due[0][0] - now if self._due else None)
+            return []
+
+    def _pop(self, now: float) -> list[Publisher]:
+        found = []
+        while self._due and self._due[0][0] <= now and len(found) < 64:
+            found.append(heapq.heappop(self._due)[2])
+        return found
+
+
+def progress_draft(fraction: float | None, **fields: Any) -> Draft:
+    """A ``progress`` event; ``fraction`` is brought into 0–1."""
+    return Draft.of("progress", fraction=None if fraction is None else min(1.0, max(0.0, fraction)), **fields)
+
+
+def as_json(value: Any) -> str:
+    """A result as JSON. Raises ValueError or TypeError where JSON has no form for it."""
+    return encode_json(value)

@@ -1,0 +1,28 @@
+-- Gives a job to one attempt, so that any message for it may come twice.
+-- ARGV: id, worker, lease in ms
+-- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early'}
+local id, now = ARGV[1], clock()
+local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
+if not r[1] then return {'gone'} end
+if ENDED[r[1]] then return {'ended'} end
+if r[1] == 'running' then
+  if tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) > now then return {'held'} end
+  if not lose(id, now) then return {'ended'} end
+  r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
+end
+if r[6] and tonumber(r[6]) > now then return {'early'} end
+
+local attempt = tonumber(r[2]) + 1
+redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'append_number', 0)
+redis.call('HDEL', KEY.job .. id, 'due_at')
+if not r[7] then redis.call('HSET', KEY.job .. id, 'started_at', now) end
+local seq = write(id, now, attempt, {'started', '"worker":' .. cjson.encode(ARGV[2]) .. ',"rollback_to":' .. r[5]})
+if attempt > 1 then
+  local voids = read(id, 'voids')[1] or ''
+  redis.call('HSET', KEY.job .. id, 'voids', voids .. r[5] .. '-' .. seq .. ',')
+end
+set_status(id, r[4], r[1], 'running')
+redis.call('ZREM', KEY.queue .. r[3], id)
+redis.call('ZREM', KEY.due, id)
+redis.call('ZADD', KEY.leases, now + tonumber(ARGV[3]), id)
+return {'ok', attempt, seq, redis.call('HGETALL', KEY.job .. id)}

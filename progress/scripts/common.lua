@@ -1,0 +1,130 @@
+-- Stands before every script; KEY (progress/keys.py) stands before this.
+-- Redis's own clock decides everywhere: the clocks of workers may differ.
+
+local function clock()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- Epoch milliseconds as RFC 3339 in UTC. Redis's Lua has no os.date; the days-to-date part is
+-- Howard Hinnant's civil_from_days.
+local function rfc3339(ms)
+  local days = math.floor(ms / 86400000)
+  local rest = ms - days * 86400000
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
+    math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
+end
+
+local ENDED = {succeeded = true, failed = true, cancelled = true}
+-- What lists want to hear of; the result itself is for those who follow the job.
+local ACTIVITY = {queued = true, started = true, progress = true, retrying = true,
+  succeeded = true, failed = true, cancelled = true}
+
+local function read(id, ...)
+  return redis.call('HMGET', KEY.job .. id, ...)
+end
+
+local function index(kind, status)
+  return KEY.index .. kind .. ':' .. status
+end
+
+local function set_status(id, kind, from, to)
+  redis.call('HSET', KEY.job .. id, 'status', to)
+  if from == to then return end
+  for _, k in ipairs({kind, ''}) do
+    redis.call('ZREM', index(k, from), id)
+    redis.call('ZADD', index(k, to), 0, id)
+  end
+end
+
+-- Appends events and tells whoever listens. drafts: {type, fields, type, fields, …}, fields being the
+-- inside of a JSON object. A draft of type 'checkpoint' is no event: its fields are the state that the next attempt
+-- gets, and the text up to here stays. Returns the last seq.
+local function write(id, now, attempt, drafts)
+  local r = read(id, 'last_seq', 'max_events', 'kind')
+  local seq, lines = tonumber(r[1]), {}
+  local rest = '","attempt":' .. attempt .. ',"at":"' .. rfc3339(now) .. '"'
+  local function checkpoint(state)
+    redis.call('HSET', KEY.job .. id, 'checkpoint', state, 'checkpoint_seq', seq)
+  end
+  local function event(kind_of, fields)
+    seq = seq + 1
+    local head = '{"seq":' .. seq .. ',"type":"' .. kind_of .. rest
+    local body = fields ~= '' and ',' .. fields or ''
+    lines[#lines + 1] = head .. body .. '}'
+    redis.call('XADD', KEY.log .. id, 'MAXLEN', r[2], seq .. '-0', 'e', lines[#lines])
+    if ACTIVITY[kind_of] then
+      if kind_of == 'succeeded' then body = '' end
+      redis.call('PUBLISH', KEY.activity, head .. body .. ',"job":"' .. id .. '","kind":"' .. r[3] .. '"}')
+    end
+  end
+  for i = 1, #drafts, 2 do
+    if drafts[i] == 'checkpoint' then checkpoint(drafts[i + 1]) else event(drafts[i], drafts[i + 1]) end
+  end
+  redis.call('HSET', KEY.job .. id, 'last_seq', seq)
+  if #lines > 0 then redis.call('PUBLISH', KEY.live .. id, table.concat(lines, '\n')) end
+  return seq
+end
+
+-- Puts a job where workers and the sweeper look for it: the most urgent first, then the oldest.
+-- (9 - priority) * 1e13 keeps priorities apart for every epoch ms up to the year 2286.
+local function enter_queue(id, queue, priority, now)
+  redis.call('HSET', KEY.job .. id, 'queued_at', now)
+  redis.call('ZADD', KEY.queue .. queue, (9 - tonumber(priority)) * 1e13 + now, id)
+end
+
+-- Ends a job: its last event, its status, and when record and log go.
+local function finish(id, now, attempt, status, fields)
+  local r = read(id, 'kind', 'status', 'queue', 'events_ttl_s', 'result_ttl_s')
+  local seq = write(id, now, attempt, {status, fields})
+  redis.call('HSET', KEY.job .. id, 'finished_at', now)
+  set_status(id, r[1], r[2], status)
+  redis.call('ZREM', KEY.leases, id)
+  redis.call('ZREM', KEY.due, id)
+  redis.call('ZREM', KEY.queue .. r[3], id)
+  redis.call('EXPIRE', KEY.log .. id, r[4])
+  redis.call('EXPIRE', KEY.job .. id, r[5])
+  redis.call('ZADD', KEY.expiry, now + tonumber(r[5]) * 1000, id .. ' ' .. r[1] .. ' ' .. status)
+  return seq
+end
+
+local LOST = '{"code":"worker_lost","message":"the worker died or stopped answering","retryable":true}'
+
+-- What becomes of a job whose attempt is lost: cancelled if that was asked for, failed if it was the
+-- last attempt, else queued again. Returns whether it is queued.
+local function lose(id, now)
+  local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority')
+  redis.call('ZREM', KEY.leases, id)
+  if r[3] then
+    finish(id, now, r[1], 'cancelled', '"reason":"requested"')
+    return false
+  end
+  if tonumber(r[1]) >= tonumber(r[2]) then
+    redis.call('HSET', KEY.job .. id, 'error', LOST)
+    finish(id, now, r[1], 'failed', '"error":' .. LOST)
+    return false
+  end
+  write(id, now, r[1], {'retrying', '"delay_s":0,"error":' .. LOST})
+  set_status(id, r[4], r[5], 'retrying')
+  enter_queue(id, r[6], r[7], now)
+  return true
+end
+
+-- Whether an attempt may write: nil, or why not. A writer whose reply was lost sends the same number
+-- again; what was done is then answered anew ('seen'), whatever has become of the job since.
+local function refuse(id, attempt, number)
+  local r = read(id, 'status', 'attempt', 'append_number')
+  if not r[1] then return 'gone' end
+  if r[2] == attempt and tonumber(number) <= tonumber(r[3]) then return 'seen' end
+  if ENDED[r[1]] then return 'closed' end
+  if r[2] ~= attempt or r[1] ~= 'running' then return 'stale' end
+  return nil
+end

@@ -1,0 +1,19 @@
+-- Deletes a job that no worker holds: record, log, and its place in every list. One that still waits is cancelled
+-- first, so that whoever follows it hears its end.
+-- ARGV: id
+-- Reply: 'deleted' | 'running' | 'gone'
+local id = ARGV[1]
+local r = read(id, 'status', 'attempt', 'kind')
+if not r[1] then return 'gone' end
+if r[1] == 'running' or r[1] == 'retrying' then return 'running' end
+if not ENDED[r[1]] then
+  finish(id, clock(), r[2], 'cancelled', '"reason":"deleted"')
+  r[1] = 'cancelled'
+end
+for _, k in ipairs({r[3], ''}) do
+  redis.call('ZREM', index(k, ''), id)
+  redis.call('ZREM', index(k, r[1]), id)
+end
+redis.call('ZREM', KEY.expiry, id .. ' ' .. r[3] .. ' ' .. r[1])
+redis.call('DEL', KEY.job .. id, KEY.log .. id)
+return 'deleted'

@@ -1,0 +1,18 @@
+-- Events of a log after a position, with where the log ends: one step, so that the two agree.
+-- ARGV: id, position, most events, most bytes (of events, beyond the first)
+-- Reply: {last seq (-1: no such job), 1 if the job has ended, {event, …}}
+local id, after, left, bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local r = read(id, 'last_seq', 'status')
+if not r[1] then return {-1, 0, {}} end
+local events, from = {}, '(' .. after .. '-0'
+while left > 0 and bytes > 0 do
+  -- By the piece, since a few events may already be as large as a page.
+  local entries = redis.call('XRANGE', KEY.log .. id, from, '+', 'COUNT', math.min(left, 64))
+  for _, entry in ipairs(entries) do
+    if bytes <= 0 then break end
+    events[#events + 1] = entry[2][2]
+    bytes, left, from = bytes - #entry[2][2], left - 1, '(' .. entry[1]
+  end
+  if #entries < 64 then break end
+end
+return {tonumber(r[1]), ENDED[r[2]] and 1 or 0, events}

@@ -1,0 +1,37 @@
+-- Finds the jobs that somebody must enqueue: those whose time has come and those whose attempt is lost; and forgets
+-- the ended ones whose record has expired. One worker at a time does this; its lock is renewed by each call.
+-- ARGV: worker, lock TTL in ms, most jobs to take at once
+-- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
+local worker, limit, now = ARGV[1], ARGV[3], clock()
+local holder = redis.call('GET', KEY.sweeper)
+if holder and holder ~= worker then return {0, {}} end
+redis.call('SET', KEY.sweeper, worker, 'PX', ARGV[2])
+
+local found = {}
+local function enqueue(id)
+  local r = read(id, 'queue', 'priority')
+  for _, value in ipairs({id, r[1], r[2]}) do found[#found + 1] = value end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, limit)) do
+  redis.call('ZREM', KEY.due, id)
+  local r = read(id, 'queue', 'priority')
+  if r[1] then
+    redis.call('HDEL', KEY.job .. id, 'due_at')
+    enter_queue(id, r[1], r[2], now)
+    enqueue(id)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.leases, '-inf', now, 'LIMIT', 0, limit)) do
+  if read(id, 'status')[1] ~= 'running' then redis.call('ZREM', KEY.leases, id)
+  elseif lose(id, now) then enqueue(id) end
+end
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiry, '-inf', now, 'LIMIT', 0, limit)) do
+  local id, kind, status = string.match(gone, '^(%S+) (%S+) (%S+)$')
+  for _, k in ipairs({kind, ''}) do
+    redis.call('ZREM', index(k, ''), id)
+    redis.call('ZREM', index(k, status), id)
+  end
+  redis.call('ZREM', KEY.expiry, gone)
+end
+return {1, found}

@@ -1,0 +1,177 @@
+"""Every setting, typed: environment variables prefixed ``JOBCAST_``, or the same names in ``.env``."""
+
+import os
+from functools import lru_cache
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from progress.errors import InvalidSettings
+
+PREFIX: Final = "JOBCAST_"
+REDIS_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+BROKER_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "sentinel",
+    "amqp",
+    "amqps",
+    "unix",
+    "redis+socket",
+    "redis+sentinel",
+)
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Seconds = Annotated[float, Field(gt=0)]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The settings of every process. Names in the environment are upper case with the prefix."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    host: str = Field("127.0.0.1", description="where the API listens")
+    port: int = Field(8000, ge=0, le=65535, description="port of the API; 0 takes a free one")
+    redis_url: str = Field("", description="job records, event logs, live fan-out; set by `jobcast up`")
+    broker_url: str = Field("", description="Celery's broker; REDIS_URL where empty")
+    visibility_timeout_s: Seconds = Field(
+        60, description="an unacknowledged message is delivered again after this"
+    )
+    lease_s: float = Field(
+        10, ge=1, description="a running attempt that has not renewed for this long is lost"
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="attempts of a job before it fails")
+    flush_ms: int = Field(
+        20, ge=0, le=1000, description="tokens that follow within this are published together"
+    )
+    events_ttl_s: int = Field(86_400, ge=1, description="how long a finished job's log stays")
+    result_ttl_s: int = Field(604_800, ge=1, description="how long a finished job's record stays")
+    max_events: int = Field(100_000, ge=10, description="events kept per job")
+    max_input_bytes: int = Field(1_048_576, ge=1024, description="a larger body is refused with 413")
+    max_streams: int = Field(10_000, ge=1, description="open event streams and sockets in one API process")
+    llm_base_url: str = Field(
+        "", description="any OpenAI-compatible server; `up` starts the demo model where empty"
+    )
+    llm_api_key: str = Field("", repr=False, description="sent to the model server as a bearer token")
+    llm_model: str = Field(
+        "", description="model asked for where the input names none; else the server's first"
+    )
+    tasks: Names = Field((), description="import paths of further task modules, comma-separated")
+    api_keys: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, repr=False, description="`name:key` pairs, comma-separated"
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="of every process")
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        if not all(name and key for name, _, key in pairs):
+            raise ValueError("give name:key pairs, separated by commas")
+        if len({name for name, _, _ in pairs}) < len(pairs):
+            raise ValueError("two pairs have the same name")
+        return {name: key for name, _, key in pairs}
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str) -> str:
+        return _with_scheme(value, REDIS_SCHEMES)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_scheme(cls, value: str) -> str:
+        return _with_scheme(value, BROKER_SCHEMES)
+
+    @field_validator("llm_base_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return _with_scheme(value, ("http", "https")).rstrip("/")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.events_ttl_s > self.result_ttl_s:
+            raise ValueError(
+                "EVENTS_TTL_S is longer than RESULT_TTL_S: a log cannot outlive its job's record"
+            )
+        if self.visibility_timeout_s < self.lease_s:
+            raise ValueError(
+                "VISIBILITY_TIMEOUT_S is shorter than LEASE_S: live jobs would be delivered again and again"
+            )
+        if not self.api_keys and self.host not in LOOPBACK:
+            raise ValueError(f"HOST is {self.host}, which others can reach: set API_KEYS, or HOST=127.0.0.1")
+        if "+cluster" in urlsplit(self.redis_url).scheme and not self.broker_url:
+            raise ValueError("REDIS_URL is a cluster, which Celery cannot use as a broker: set BROKER_URL")
+        return self
+
+    @property
+    def broker(self) -> str:
+        """The broker's address: ``broker_url``, else ``redis_url``."""
+        return self.broker_url or self.redis_url
+
+
+def _with_scheme(value: str, schemes: tuple[str, ...]) -> str:
+    if value and urlsplit(value).scheme not in schemes:
+        raise ValueError(f"begin it with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+    return value
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        InvalidSettings: one line that names the setting and the mend.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise InvalidSettings(
+            f"{unknown[0]} is no setting of Jobcast: take it out of the environment, or see docs/deploy.md"
+        )
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise InvalidSettings(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"settings contradict each other: {message}"
+    name = str(first["loc"][0]).upper().removeprefix(PREFIX)
+    if first["type"] == "extra_forbidden":
+        return f"{PREFIX}{name} in .env is no setting of Jobcast: take it out, or see docs/deploy.md"
+    return f"{PREFIX}{name}: {message}"
+
+
+@lru_cache(maxsize=1)
+def current() -> Settings:
+    """The settings of this process, read once."""
+    return load()

@@ -1,0 +1,104 @@
+"""Jobs and logs as the API uses them: what each command's answer means to whoever asked."""
+
+from dataclasses import dataclass
+
+from progress import commands
+from progress.commands import Health, Lifetimes, LogPage
+from progress.connect import AsyncExecutor
+from progress.errors import IdempotencyConflict, JobConflict, JobNotFound
+from progress.jobs import Job, NewJob
+from progress.settings import Settings
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job of a submission, and whether it was made by it."""
+
+    job: Job
+    created: bool
+
+
+class Store:
+    """Reads and changes jobs. Every method may raise StoreUnavailable."""
+
+    def __init__(self, executor: AsyncExecutor, lifetimes: Lifetimes) -> None:
+        self._executor = executor
+        self._lifetimes = lifetimes
+
+    @classmethod
+    def with_settings(cls, executor: AsyncExecutor, settings: Settings) -> "Store":
+        """A store that keeps jobs as long as the settings say."""
+        return cls(executor, Lifetimes(settings.events_ttl_s, settings.result_ttl_s, settings.max_events))
+
+    async def create(self, new: NewJob, *, idempotency_key: str = "", fingerprint: str = "-") -> Submitted:
+        """Makes a job, or finds the one that the same key and body made before.
+
+        Raises:
+            IdempotencyConflict: the key was used with another body.
+        """
+        command = commands.CreateJob(new, self._lifetimes, idempotency_key, fingerprint)
+        made = await self._executor.run(command)
+        if made.outcome == "conflict":
+            raise IdempotencyConflict(idempotency_key, made.job_id)
+        return Submitted(await self.get(made.job_id), made.outcome == "created")
+
+    async def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        job = await self._executor.run(commands.ReadJob(job_id))
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    async def list(self, *, kind: str = "", status: str = "", cursor: str = "", limit: int = 50) -> list[Job]:
+        """Jobs, newest first, without inputs; ``cursor`` is the last id of the page before."""
+        return await self._executor.run(commands.ListJobs(kind, status, cursor, limit))
+
+    async def cancel(self, job_id: str, reason: str = "requested") -> bool:
+        """Asks for a job's end; False where that was asked before.
+
+        Raises:
+            JobNotFound: there is none.
+            JobConflict: it has succeeded or failed.
+        """
+        answer = await self._executor.run(commands.CancelJob(job_id, reason))
+        if answer == "gone":
+            raise JobNotFound(job_id)
+        if answer == "ended":
+            raise JobConflict(job_id, (await self.get(job_id)).status, "it can no longer be cancelled")
+        return answer != "again"
+
+    async def delete(self, job_id: str) -> None:
+        """Deletes a job.
+
+        Raises:
+            JobNotFound: there is none.
+            JobConflict: a worker holds it.
+        """
+        answer = await self._executor.run(commands.DeleteJob(job_id))
+        if answer == "gone":
+            raise JobNotFound(job_id)
+        if answer == "running":
+            raise JobConflict(job_id, (await self.get(job_id)).status, "cancel it, then delete it")
+
+    async def read_log(self, job_id: str, after: int, limit: int = commands.LOG_PAGE) -> LogPage:
+        """A page of a job's log.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        page = await self._executor.run(commands.ReadLog(job_id, after, limit))
+        if page.last_seq is None:
+            raise JobNotFound(job_id)
+        return page
+
+    async def heads(self, job_ids: tuple[str, ...]) -> list[int | None]:
+        """The last ``seq`` of each log, None where the job is gone."""
+        return await self._executor.run(commands.ReadHeads(job_ids))
+
+    async def health(self, queues: tuple[str, ...]) -> Health:
+        """Who works and what waits."""
+        return await self._executor.run(commands.ReadHealth(queues))

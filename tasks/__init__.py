@@ -1,0 +1,1 @@
+"""Kinds of job and the Celery app that runs them."""

@@ -1,0 +1,138 @@
+"""Progress: what a task function reports through. It knows neither Celery nor Redis nor HTTP."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from progress.errors import AttemptOver
+from progress.events import MAIN_CHANNEL, Draft, encode_json
+from progress.publisher import progress_draft
+
+T = TypeVar("T")
+Level = Literal["debug", "info", "warning", "error"]
+MESSAGE_CHARS = 4000
+
+
+class Sink(Protocol):
+    """Where reports go: a Publisher, or whatever a script or test has instead."""
+
+    over: AttemptOver | None
+    on_over: Callable[[], None] | None
+
+    def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
+        """A piece of text."""
+
+    def event(self, draft: Draft) -> None:
+        """Any other event."""
+
+    def checkpoint(self, state: str) -> None:
+        """A state, as JSON, for the next attempt."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What earlier attempts have left: the state of the last checkpoint, and the text that still counts."""
+
+    state: Any
+    text: str
+
+
+class Progress:
+    """How a task tells what happens. All methods but the properties raise AttemptOver once the task is to stop.
+
+    Args:
+        sink: where the reports go.
+        resumed: what earlier attempts have left.
+    """
+
+    def __init__(
+        self, sink: Sink, *, resumed: Resumed | None = None, attempt: int = 1, max_attempts: int = 1
+    ) -> None:
+        self._sink = sink
+        self.resumed = resumed
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+
+    def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
+        """Publishes a piece of text.
+
+        Args:
+            channel: tells parallel outputs of one job apart.
+        """
+        self._sink.token(text, channel)
+
+    def update(
+        self,
+        fraction: float | None = None,
+        *,
+        current: float | None = None,
+        total: float | None = None,
+        step: str | None = None,
+        message: str | None = None,
+        eta_s: float | None = None,
+    ) -> None:
+        """Publishes how far the job is: a fraction (0–1), or ``current`` of ``total``.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
+        """
+        if fraction is None and current is not None and total:
+            fraction = current / total
+        self._sink.event(
+            progress_draft(fraction, step=step, message=message, current=current, total=total, eta_s=eta_s)
+        )
+
+    def log(self, message: str, level: Level = "info") -> None:
+        """Publishes a line for people."""
+        self._sink.event(Draft.of("log", level=level, message=message[:MESSAGE_CHARS]))
+
+    def checkpoint(self, state: Any) -> None:
+        """Keeps a JSON value, and the text so far, for the next attempt, should there be one: see ``resumed``.
+
+        Raises:
+            TypeError, ValueError: the state has no form in JSON.
+        """
+        self._sink.checkpoint(encode_json(state))
+
+    def track(self, items: Iterable[T], total: int | None = None, *, step: str | None = None) -> Iterator[T]:
+        """Yields each item and counts those that are done, as tqdm does.
+
+        Args:
+            total: how many there are, where ``len`` cannot tell.
+        """
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        self.update(current=0, total=total, step=step)
+        for done, item in enumerate(items, 1):
+            yield item
+            self.update(current=done, total=total, step=step)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is to stop: the job was cancelled, or another attempt has taken over."""
+        return self._sink.over is not None
+
+    def on_over(self, stop: Callable[[], None]) -> None:
+        """Calls ``stop``, from another thread, at the moment the task is to stop: it ends a wait that nothing else would."""
+        self._sink.on_over = stop
+        if self._sink.over:
+            stop()
+
+
+class PrintSink:
+    """Reports to standard output, for a task that is run from a script."""
+
+    over: AttemptOver | None = None
+    on_over: Callable[[], None] | None = None
+
+    def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
+        """Prints the text."""
+        print(text, end="", flush=True)  # noqa: T201  # this is what it is for
+
+    def event(self, draft: Draft) -> None:
+        """Prints the event as JSON."""
+        print(encode_json({"type": draft.type, **json.loads("{" + draft.fields + "}")}))  # noqa: T201  # the same
+
+    def checkpoint(self, state: str) -> None:
+        """A script has no next attempt."""
