@@ -1,0 +1,140 @@
+"""The command `jobcast`: the processes of a deployment, and a client for people and scripts."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import progress
+import server
+from server.exits import FAILED, OK, USAGE, complain
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    if (foreign := foreign_progress(Path(progress.__file__ or ""), dir(progress))) is not None:
+        return complain(foreign, FAILED)
+    from progress.errors import InvalidSettings
+    from server.processes import StartError
+
+    parsed = parser().parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+    except InvalidSettings as error:
+        return complain(str(error), USAGE)
+    except StartError as error:
+        return complain(str(error), FAILED)
+    return status
+
+
+def foreign_progress(file: Path, names: Sequence[str]) -> str | None:
+    """What is wrong if `progress` is the package of that name on PyPI, and not ours.
+
+    Args:
+        file: where the package was found.
+        names: what it defines; theirs, installed over ours, lies in the same place.
+    """
+    if file.parent.parent == Path(server.__file__).parent.parent and "Infinite" not in names:
+        return None
+    return (
+        f"the package `progress` in {file.parent.parent} is not Jobcast's: pip uninstall progress, then "
+        "pip install --force-reinstall jobcast; or leave that directory"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    from server import remote
+
+    root = argparse.ArgumentParser(prog="jobcast", description="A real-time progress-streaming job server.")
+    commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_processes(commands)
+    remote.add_to(commands)
+    return root
+
+
+def _add_processes(commands: Any) -> None:
+    up = _command(commands, "up", _up, "Redis, workers, scheduler, API and page in one terminal")
+    up.add_argument("--leashed", action="store_true", help="stop when the process that started this is gone")
+    _command(commands, "api", _api, "the HTTP API and the page")
+    worker = _command(commands, "worker", _worker, "a process that runs jobs")
+    worker.add_argument("--queues", type=_names, default=(), help="serve these, comma-separated, not all")
+    worker.add_argument("--except-queues", type=_names, default=(), help="serve all but these")
+    worker.add_argument("--pool", choices=("prefork", "threads", "solo"), default="prefork")
+    worker.add_argument("--concurrency", type=_count, default=os.cpu_count() or 1, help="jobs at once")
+    worker.add_argument("--name", default="", help="how this worker is called in events and logs")
+    beat = _command(commands, "beat", _beat, "the scheduler; run exactly one")
+    beat.add_argument("--schedule", type=Path, default=Path(".jobcast/beat"), help="its file of last runs")
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str
+) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    made.set_defaults(run=run)
+    return made
+
+
+def _up(parsed: argparse.Namespace) -> int:
+    from progress import process, settings
+    from server import up
+
+    if parsed.leashed:
+        process.die_with_parent(signum=signal.SIGTERM)
+    up.run(settings.current())
+    return OK
+
+
+def _api(_parsed: argparse.Namespace) -> int:
+    from progress import settings
+    from server.main import run
+
+    _find_task_modules()
+    run(settings.current())
+    return OK
+
+
+def _worker(parsed: argparse.Namespace) -> int:
+    from tasks.main import run_worker
+
+    _find_task_modules()
+    run_worker(
+        queues=parsed.queues,
+        except_queues=parsed.except_queues,
+        pool=parsed.pool,
+        concurrency=parsed.concurrency,
+        name=parsed.name,
+    )
+    return OK
+
+
+def _beat(parsed: argparse.Namespace) -> int:
+    from tasks.main import run_beat
+
+    _find_task_modules()
+    parsed.schedule.parent.mkdir(parents=True, exist_ok=True)
+    run_beat(parsed.schedule)
+    return OK
+
+
+def _find_task_modules() -> None:
+    """Lets JOBCAST_TASKS name modules of the current directory, after everything that is installed."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
