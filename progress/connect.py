@@ -97,10 +97,8 @@ class RedisExecutor:
         if address.mode == "sentinel":
             watch = redis.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
             return watch.master_for(address.master, **_login(address.url), **options)
-        pool = redis.BlockingConnectionPool.from_url(
-            address.url, max_connections=POOL, timeout=TIMEOUT_S, **options
-        )
-        return redis.Redis(connection_pool=pool)
+        pool = redis.BlockingConnectionPool.from_url(address.url, max_connections=POOL, timeout=TIMEOUT_S, **options)
+        return redis.Redis.from_pool(pool)
 
     def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""
@@ -166,7 +164,7 @@ class AsyncRedisExecutor:
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             address.url, max_connections=POOL, timeout=TIMEOUT_S, **options
         )
-        return redis.asyncio.Redis(connection_pool=pool)
+        return redis.asyncio.Redis.from_pool(pool)
 
     async def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""

@@ -1,0 +1,38 @@
+"""Fixtures that every test may use: a real Redis, flushed, and executors on it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from progress.connect import AsyncRedisExecutor, RedisExecutor
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis of this test session. A test that stops or fills one starts its own."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of an empty Redis."""
+    redis_server.command("FLUSHALL")
+    return redis_server.url
+
+
+@pytest.fixture
+def executor(redis_url: str) -> Iterator[RedisExecutor]:
+    """Runs commands on the empty Redis."""
+    executor = RedisExecutor(redis_url)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+async def async_executor(redis_url: str) -> AsyncIterator[AsyncRedisExecutor]:
+    """The same on the event loop."""
+    executor = AsyncRedisExecutor(redis_url)
+    yield executor
+    await executor.close()

@@ -1,0 +1,1 @@
+"""What tests of several parts share: servers to run against, ways to wait."""

@@ -1,0 +1,109 @@
+"""A real Redis (or Valkey) for tests: its own port, socket and directory, and never left behind."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from server.embedded import LOOPBACK, find_server, free_port
+
+START_S = 10.0
+
+
+class RedisServer:
+    """One server process. A context manager; ``options`` are those of its command line.
+
+    It goes with the process that started it, also when that one is killed with -9 (``server/leash.py``).
+    """
+
+    def __init__(self, *options: str, password: str = "") -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="jobcast-")
+        self.directory = Path(self._directory.name)
+        self.port = free_port()
+        self.socket = self.directory / "redis.sock"
+        self._password = password
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def login(self) -> str:
+        """What stands before the host in an address."""
+        return f":{self._password}@" if self._password else ""
+
+    @property
+    def url(self) -> str:
+        """Its address over TCP."""
+        return f"redis://{self.login}{LOOPBACK}:{self.port}/0"
+
+    @property
+    def unix_url(self) -> str:
+        """Its address as a socket in the file system."""
+        return f"unix://{self.login}{self.socket}"
+
+    def start(self) -> None:
+        """Starts it, with the data it had when it was stopped, and returns once it answers."""
+        leash = (sys.executable, "-m", "server.leash", str(os.getpid()), str(find_server()))
+        self._process = subprocess.Popen(
+            (*leash, *self._arguments()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"no Redis for the tests: {self._options} on port {self.port}")
+            time.sleep(0.005)
+
+    def _arguments(self) -> list[str]:
+        options = {"bind": LOOPBACK, "port": str(self.port), "dir": str(self.directory), "save": ""}
+        options |= {"unixsocket": str(self.socket), "requirepass": self._password, "loglevel": "warning"}
+        return [*(word for name, value in options.items() for word in (f"--{name}", value)), *self._options]
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((LOOPBACK, self.port)) != 0:
+                return False
+            probe.sendall(b"PING\r\n")
+            return probe.recv(64)[:5] in {b"+PONG", b"-NOAU"}
+
+    def client(self) -> "redis.Redis":
+        """A connection for looking inside; close it."""
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def command(self, *words: str | int) -> object:
+        """Runs one command, as text."""
+        with self.client() as client:
+            answer: object = client.execute_command(*words)
+            return answer
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """Ends it and removes its data."""
+        self.kill()
+        self._directory.cleanup()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
