@@ -1,7 +1,6 @@
 """The command `jobcast`: the processes of a deployment, and a client for people and scripts."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -63,16 +62,13 @@ def _add_processes(commands: Any) -> None:
     worker = _command(commands, "worker", _worker, "a process that runs jobs")
     worker.add_argument("--queues", type=_names, default=(), help="serve these, comma-separated, not all")
     worker.add_argument("--except-queues", type=_names, default=(), help="serve all but these")
-    worker.add_argument("--pool", choices=("prefork", "threads", "solo"), default="prefork")
-    worker.add_argument("--concurrency", type=_count, default=os.cpu_count() or 1, help="jobs at once")
-    worker.add_argument("--name", default="", help="how this worker is called in events and logs")
+    worker.add_argument("--pool", choices=("prefork", "threads", "solo"), help="how it runs jobs at once")
+    worker.add_argument("--concurrency", type=_count, help="jobs at once")
     beat = _command(commands, "beat", _beat, "the scheduler; run exactly one")
     beat.add_argument("--schedule", type=Path, default=Path(".jobcast/beat"), help="its file of last runs")
 
 
-def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str
-) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
     made.set_defaults(run=run)
     return made
@@ -98,16 +94,16 @@ def _api(_parsed: argparse.Namespace) -> int:
 
 
 def _worker(parsed: argparse.Namespace) -> int:
+    from progress import settings
+    from tasks.app import load_kinds, queue_names
     from tasks.main import run_worker
 
     _find_task_modules()
-    run_worker(
-        queues=parsed.queues,
-        except_queues=parsed.except_queues,
-        pool=parsed.pool,
-        concurrency=parsed.concurrency,
-        name=parsed.name,
-    )
+    load_kinds(settings.current())
+    served = [name for name in parsed.queues or queue_names() if name not in parsed.except_queues]
+    if not served:
+        return complain("--except-queues leaves no queue to serve", USAGE)
+    run_worker(served, parsed.pool, parsed.concurrency)
     return OK
 
 
@@ -115,7 +111,6 @@ def _beat(parsed: argparse.Namespace) -> int:
     from tasks.main import run_beat
 
     _find_task_modules()
-    parsed.schedule.parent.mkdir(parents=True, exist_ok=True)
     run_beat(parsed.schedule)
     return OK
 

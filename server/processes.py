@@ -29,6 +29,7 @@ class Program:
 
     ``env`` is added to the launcher's own. ``is_up`` is asked again and again until it says yes; ``up_line``
     is a pattern of the line that the program prints when it is. A program with neither is up once started.
+    Lines that ``mute`` matches are not passed on.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     is_up: Callable[[], Awaitable[bool]] | None = None
     up_line: re.Pattern[str] | None = None
+    mute: re.Pattern[str] | None = None
     grace_s: float = 10.0
     start_timeout_s: float = 30.0
 
@@ -68,9 +70,7 @@ class Child:
         ready = asyncio.create_task(self._until_up())
         died = asyncio.create_task(self._died.wait())
         try:
-            await asyncio.wait(
-                {ready, died}, timeout=self.program.start_timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({ready, died}, timeout=self.program.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if self._died.is_set():
                 raise self._failed(how_it_ended(process.returncode))
             if not ready.done():
@@ -167,7 +167,7 @@ class Child:
         text = raw.decode(errors="replace").rstrip()
         if self.program.up_line is not None and self.program.up_line.search(text):
             self._spoke_up.set()
-        if text:
+        if text and not (self.program.mute and self.program.mute.search(text)):
             self._say(self.program.name, text)
 
     def _signal(self, signum: int) -> None:

@@ -19,8 +19,8 @@ LLM_STREAMS: Final = 50
 """Generations that one worker has open at once: threads that wait for a model server, so they cost little."""
 PROBE_TIMEOUT_S: Final = 2.0
 SHORT_GRACE_S: Final = 5.0
-_WORKER_UP: Final = re.compile(r"\bready\b")
-"""`tasks.main` prints this word once the worker listens to its queues, whatever the log level."""
+_WORKER_UP: Final = re.compile("worker ready")
+"""What `tasks.worker` logs once it listens to its queues."""
 
 
 def redis(port: int, data: Path) -> Program:
@@ -35,6 +35,8 @@ def redis(port: int, data: Path) -> Program:
         "redis",
         server_command(find_server(), port, folder.resolve()),
         is_up=lambda: redis_answers(redis_url(port)),
+        # It only ever forks to shorten a small file; a first word of alarm about the kernel helps nobody.
+        mute=re.compile("overcommit"),
     )
 
 
@@ -72,20 +74,21 @@ def model_url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}/v1"
 
 
-def workers(env: Mapping[str, str], data: Path) -> list[Program]:
+def workers(env: Mapping[str, str], data: Path, settings: Settings) -> list[Program]:
     """One worker for generations, which wait; one for everything else, which computes; and the scheduler."""
+    up_line = _WORKER_UP if settings.log_level in {"debug", "info"} else None
     return [
         Program(
             "llm",
             jobcast("worker", "--queues", "llm", "--pool", "threads", "--concurrency", str(LLM_STREAMS)),
             env=env,
-            up_line=_WORKER_UP,
+            up_line=up_line,
         ),
         Program(
             "cpu",
             jobcast("worker", "--except-queues", "llm", "--pool", "prefork"),
             env=env,
-            up_line=_WORKER_UP,
+            up_line=up_line,
         ),
         Program(
             "beat",

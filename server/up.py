@@ -86,7 +86,7 @@ class Launcher:
         env["JOBCAST_LLM_BASE_URL"] = await self._model()
         # Together, since each is seconds of imports; two stages, since readers leave before workers do.
         await asyncio.gather(
-            self._start(programs.workers(env, self._data)), self._start([programs.api(env, url)])
+            self._start(programs.workers(env, self._data, self._settings)), self._start([programs.api(env, url)])
         )
         auth = "-H 'Authorization: Bearer KEY' " if self._settings.api_keys else ""
         self._console.say(WELCOME.format(url=url, auth=auth, data=self._data))
