@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Final
 
 from progress.commands import (
@@ -17,7 +18,7 @@ from progress.commands import (
     WorkerSeen,
 )
 from progress.connect import Executor
-from progress.errors import StoreUnavailable
+from progress.errors import AttemptTimeout, StoreUnavailable
 from progress.events import MAIN_CHANNEL
 from progress.jobs import Job
 from progress.publisher import OVER, Publisher
@@ -123,7 +124,15 @@ class Keeper:
         while not self._closing.wait(self._every_s):
             held = self.held
             if held:
+                self._stop_late(held)
                 self._beat(held)
+
+    @staticmethod
+    def _stop_late(held: tuple[Publisher, ...]) -> None:
+        now = time.monotonic()
+        for publisher in held:
+            if publisher.deadline and now > publisher.deadline and publisher.over is None:
+                publisher.stop(AttemptTimeout())
 
     def _beat(self, held: tuple[Publisher, ...]) -> None:
         try:

@@ -399,10 +399,7 @@ class ReadHealth(Command[Health]):
         triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         return Health(
             int(reply[0]),
-            {
-                q.decode(): QueueHealth(int(n), tuple(w.decode() for w in workers))
-                for q, n, workers in triples
-            },
+            {q.decode(): QueueHealth(int(n), tuple(w.decode() for w in workers)) for q, n, workers in triples},
         )
 
 
@@ -431,9 +428,7 @@ class ReadLog(Command[LogPage]):
     def parse(self, reply: Any) -> LogPage:
         """``[last seq or -1, ended, [event, …]]``."""
         last_seq = int(reply[0])
-        return LogPage(
-            [Event.parse(raw) for raw in reply[2]], None if last_seq < 0 else last_seq, bool(reply[1])
-        )
+        return LogPage([Event.parse(raw) for raw in reply[2]], None if last_seq < 0 else last_seq, bool(reply[1]))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ JobcastError
 └── AttemptOver            this attempt may not write any more
     ├── AttemptStale          another attempt holds the job
     ├── LogClosed             the job has ended
+    ├── AttemptTimeout        it took longer than its job allows
     └── JobCancelled          the job is to be cancelled; what was published stays
 """
 
@@ -51,9 +52,7 @@ class IdempotencyConflict(JobcastError):
     """An Idempotency-Key came again with another body."""
 
     def __init__(self, key: str, job_id: str) -> None:
-        super().__init__(
-            f"Idempotency-Key {key!r} belongs to job {job_id}, which was submitted with another body"
-        )
+        super().__init__(f"Idempotency-Key {key!r} belongs to job {job_id}, which was submitted with another body")
         self.key = key
         self.job_id = job_id
 
@@ -76,3 +75,7 @@ class LogClosed(AttemptOver):
 
 class JobCancelled(AttemptOver):
     """The job is to be cancelled. Raised in the task at its next publish."""
+
+
+class AttemptTimeout(AttemptOver):
+    """The attempt took longer than its job allows. Raised in the task at its next publish."""

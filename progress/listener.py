@@ -174,9 +174,7 @@ class RedisListener:
         while True:
             connection = _Connection(self._on_batch, self._confirmed)
             try:
-                greeting = await asyncio.wait_for(
-                    self._dial(lambda made=connection: made), SUBSCRIBE_TIMEOUT_S
-                )
+                greeting = await asyncio.wait_for(self._dial(lambda made=connection: made), SUBSCRIBE_TIMEOUT_S)
             except (OSError, StoreUnavailable) as error:
                 logger.warning("pub/sub connection refused: %s", error or type(error).__name__)
             else:

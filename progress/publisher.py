@@ -35,12 +35,11 @@ class Publisher:
     JobCancelled, AttemptStale or LogClosed.
     """
 
-    def __init__(
-        self, committer: "Committer", job_id: str, attempt: int, *, lease_ms: int, flush_ms: int
-    ) -> None:
+    def __init__(self, committer: "Committer", job_id: str, attempt: int, *, lease_ms: int, flush_ms: int) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.over: AttemptOver | None = None
+        self.deadline: float | None = None
         self.on_over: Callable[[], None] | None = None
         self._committer = committer
         self._lease_ms = lease_ms
@@ -128,7 +127,7 @@ class Publisher:
 
     def _settled(self) -> bool:
         written = not (self._texts or self._drafts or self._in_flight)
-        return written or (self.over is not None and not isinstance(self.over, JobCancelled))
+        return written or isinstance(self.over, AttemptStale | LogClosed)
 
     def _make_room(self) -> None:
         self._changed.wait_for(lambda: self.over is not None or self._held_bytes < HELD_BYTES)

@@ -52,28 +52,18 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port of the API; 0 takes a free one")
     redis_url: str = Field("", description="job records, event logs, live fan-out; set by `jobcast up`")
     broker_url: str = Field("", description="Celery's broker; REDIS_URL where empty")
-    visibility_timeout_s: Seconds = Field(
-        60, description="an unacknowledged message is delivered again after this"
-    )
-    lease_s: float = Field(
-        10, ge=1, description="a running attempt that has not renewed for this long is lost"
-    )
+    visibility_timeout_s: Seconds = Field(60, description="an unacknowledged message is delivered again after this")
+    lease_s: float = Field(10, ge=1, description="a running attempt that has not renewed for this long is lost")
     max_attempts: int = Field(3, ge=1, le=100, description="attempts of a job before it fails")
-    flush_ms: int = Field(
-        20, ge=0, le=1000, description="tokens that follow within this are published together"
-    )
+    flush_ms: int = Field(20, ge=0, le=1000, description="tokens that follow within this are published together")
     events_ttl_s: int = Field(86_400, ge=1, description="how long a finished job's log stays")
     result_ttl_s: int = Field(604_800, ge=1, description="how long a finished job's record stays")
     max_events: int = Field(100_000, ge=10, description="events kept per job")
     max_input_bytes: int = Field(1_048_576, ge=1024, description="a larger body is refused with 413")
     max_streams: int = Field(10_000, ge=1, description="open event streams and sockets in one API process")
-    llm_base_url: str = Field(
-        "", description="any OpenAI-compatible server; `up` starts the demo model where empty"
-    )
+    llm_base_url: str = Field("", description="any OpenAI-compatible server; `up` starts the demo model where empty")
     llm_api_key: str = Field("", repr=False, description="sent to the model server as a bearer token")
-    llm_model: str = Field(
-        "", description="model asked for where the input names none; else the server's first"
-    )
+    llm_model: str = Field("", description="model asked for where the input names none; else the server's first")
     tasks: Names = Field((), description="import paths of further task modules, comma-separated")
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, repr=False, description="`name:key` pairs, comma-separated"
@@ -117,9 +107,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.events_ttl_s > self.result_ttl_s:
-            raise ValueError(
-                "EVENTS_TTL_S is longer than RESULT_TTL_S: a log cannot outlive its job's record"
-            )
+            raise ValueError("EVENTS_TTL_S is longer than RESULT_TTL_S: a log cannot outlive its job's record")
         if self.visibility_timeout_s < self.lease_s:
             raise ValueError(
                 "VISIBILITY_TIMEOUT_S is shorter than LEASE_S: live jobs would be delivered again and again"

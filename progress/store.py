@@ -53,10 +53,6 @@ class Store:
             raise JobNotFound(job_id)
         return job
 
-    async def list(self, *, kind: str = "", status: str = "", cursor: str = "", limit: int = 50) -> list[Job]:
-        """Jobs, newest first, without inputs; ``cursor`` is the last id of the page before."""
-        return await self._executor.run(commands.ListJobs(kind, status, cursor, limit))
-
     async def cancel(self, job_id: str, reason: str = "requested") -> bool:
         """Asks for a job's end; False where that was asked before.
 
@@ -102,3 +98,8 @@ class Store:
     async def health(self, queues: tuple[str, ...]) -> Health:
         """Who works and what waits."""
         return await self._executor.run(commands.ReadHealth(queues))
+
+    # Last in its class: below it, `list` would mean this method.
+    async def list(self, *, kind: str = "", status: str = "", cursor: str = "", limit: int = 50) -> list[Job]:
+        """Jobs, newest first, without inputs; ``cursor`` is the last id of the page before."""
+        return await self._executor.run(commands.ListJobs(kind, status, cursor, limit))
