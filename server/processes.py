@@ -65,20 +65,21 @@ class Child:
         Raises:
             StartError: it died first, or took longer than its time.
         """
-        process = await self._spawn()
-        self._keeper = asyncio.create_task(self._keep(process), name=f"keep {self.program.name}")
-        ready = asyncio.create_task(self._until_up())
+        run = await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(run), name=f"keep {self.program.name}")
+        up = asyncio.create_task(self._until_up())
         died = asyncio.create_task(self._died.wait())
         try:
-            await asyncio.wait({ready, died}, timeout=self.program.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            timeout_s = self.program.start_timeout_s
+            await asyncio.wait({up, died}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if self._died.is_set():
-                raise self._failed(how_it_ended(process.returncode))
-            if not ready.done():
-                raise self._failed(f"not ready after {self.program.start_timeout_s:g} s")
-            ready.result()
+                raise self._failed(how_it_ended(run.returncode))
+            if not up.done():
+                raise self._failed(f"not ready after {timeout_s:g} s")
+            up.result()
             self._was_up = True
         finally:
-            ready.cancel()
+            up.cancel()
             died.cancel()
 
     async def stop(self) -> None:
@@ -103,8 +104,9 @@ class Child:
                 return
             await asyncio.sleep(POLL_S)
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
+    async def _spawn(self) -> "_Run":
+        transport, run = await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Run(self._heard),
             *leashed(self.program.argv),
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.program.env},
             stdin=asyncio.subprocess.DEVNULL,
@@ -113,58 +115,41 @@ class Child:
             # Ctrl-C in a terminal reaches a whole process group; the launcher alone shall decide the order.
             start_new_session=True,
         )
-        self.pid = process.pid
-        return process
+        self.pid = transport.get_pid()
+        return run
 
-    async def _keep(self, process: asyncio.subprocess.Process) -> None:
+    async def _keep(self, run: "_Run") -> None:
         """Sees one run after another through, until stopped."""
         pauses = _pauses()
         while True:
             began = time.monotonic()
-            await self._run(process)
+            await self._see_through(run)
             self._died.set()
-            if self._stopping.is_set():
-                return
-            if not self._was_up:
+            if self._stopping.is_set() or not self._was_up:
                 return
             if time.monotonic() - began > STEADY_S:
                 pauses = _pauses()
-            ended = how_it_ended(process.returncode)
-            self._say(self.program.name, f"died ({ended}); starting it again")
+            self._say(self.program.name, f"died ({how_it_ended(run.returncode)}); starting it again")
             if await _within(next(pauses), self._stopping.wait()):
                 return
-            process = await self._spawn()
+            run = await self._spawn()
 
-    async def _run(self, process: asyncio.subprocess.Process) -> None:
-        heard = asyncio.create_task(self._hear(process))
-        ended = asyncio.create_task(process.wait())
+    async def _see_through(self, run: "_Run") -> None:
+        ended = asyncio.create_task(run.ended.wait())
         told = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
         if not ended.done():
             self._signal(signal.SIGTERM)
             await _within(self.program.grace_s, asyncio.shield(ended))
         # What a killed program started itself, such as pool processes, goes with it.
         self._signal(signal.SIGKILL)
-        told.cancel()
         await ended
         # Its output ends with it, unless something that left its process group still holds the pipe.
-        await _within(LAST_WORDS_S, heard)
+        await _within(LAST_WORDS_S, run.silent.wait())
+        run.close()
 
-    async def _hear(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101  # it is a pipe, by _spawn
-        rest = b""
-        while chunk := await process.stdout.read(MAX_LINE_BYTES):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._line(line)
-            if len(rest) > MAX_LINE_BYTES:
-                self._line(rest)
-                rest = b""
-        if rest:
-            self._line(rest)
-
-    def _line(self, raw: bytes) -> None:
-        text = raw.decode(errors="replace").rstrip()
+    def _heard(self, text: str) -> None:
         if self.program.up_line is not None and self.program.up_line.search(text):
             self._spoke_up.set()
         if text and not (self.program.mute and self.program.mute.search(text)):
@@ -175,6 +160,50 @@ class Child:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signum)
+
+
+class _Run(asyncio.SubprocessProtocol):
+    """One process: its lines, its end, and the end of its output.
+
+    A protocol and no ``asyncio.subprocess.Process``, whose ``wait()`` waits for the end of the output too: that
+    is when the last process that the dead one started has gone, and those are to be killed then.
+    """
+
+    def __init__(self, heard: Callable[[str], None]) -> None:
+        self.ended = asyncio.Event()
+        self.silent = asyncio.Event()
+        self._heard = heard
+        self._rest = b""
+        self._transport: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)  # noqa: S101  # asyncio says so
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            lines.append(self._rest)
+            self._rest = b""
+        for line in lines:
+            self._heard(line.decode(errors="replace").rstrip())
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._heard(self._rest.decode(errors="replace").rstrip())
+        self.silent.set()
+
+    def process_exited(self) -> None:
+        self.ended.set()
+
+    @property
+    def returncode(self) -> int | None:
+        """As of ``subprocess.Popen``: negative where a signal ended it."""
+        return self._transport.get_returncode() if self._transport else None
+
+    def close(self) -> None:
+        """Lets go of the pipe."""
+        if self._transport:
+            self._transport.close()
 
 
 def leashed(argv: Sequence[str]) -> list[str]:

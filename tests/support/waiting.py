@@ -1,0 +1,39 @@
+"""Waiting for what another process does, and knowing when it is gone."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+POLL_S = 0.01
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    """Returns once the condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(POLL_S)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    """The same, blocking. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(POLL_S)
+
+
+def gone(pid: int) -> bool:
+    """Whether no such process runs; one that nobody has waited for yet does not run either."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:  # it went just now, or this system has no /proc
+        return False
