@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Self
 
 import httpx
@@ -38,13 +38,18 @@ class Client:
     """Calls one server, with an API key where it asks for one. Close it, or use it in a ``with``."""
 
     def __init__(
-        self, url: str, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        patience: "Callable[[], Patience] | None" = None,
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.url = url.rstrip("/")
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport)
+        self._patience = patience or Patience
         self._answered = False
-        self._last_answer = 0
 
     def __enter__(self) -> Self:
         return self
@@ -71,49 +76,53 @@ class Client:
 
     def ended(self, job_id: str) -> Json:
         """The job once it has ended, however long that takes."""
-        pauses = Patience()
+        pauses = self._patience()
         while True:
             try:
                 job = self.job(job_id, WAIT_S)
             except (Unreachable, ApiError) as error:
                 self._wait_or_raise(error, pauses)
                 continue
-            pauses = Patience()
+            pauses = self._patience()
             if job["status"] in ENDS:
                 return job
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Json]:
         """Every event after a position, each once, up to the job's last, over any number of connections."""
         position = after
-        pauses = Patience()
+        pauses = self._patience()
         while True:
             began = time.monotonic()
             trouble: Unreachable | ApiError
             try:
                 for event in self._stream(job_id, position):
-                    pauses = Patience()
+                    pauses = self._patience()
                     if event["type"] != "gap" and event["seq"] <= position:
                         continue
                     position = int(event["lost_to"] if event["type"] == "gap" else event["seq"])
                     yield event
                     if event["type"] in ENDS:
                         return
-                if self._last_answer == httpx.codes.NO_CONTENT:
+                if self._is_all(job_id, position):
                     return
                 # A server that goes ends its streams at an event; the next one goes on from there.
                 trouble = Unreachable(f"{self.url} ends its streams at once")
             except (Unreachable, ApiError) as error:
                 trouble = error
             if time.monotonic() - began > LONGEST_PAUSE_S:
-                pauses = Patience()
+                pauses = self._patience()
             self._wait_or_raise(trouble, pauses)
+
+    def _is_all(self, job_id: str, position: int) -> bool:
+        """Whether nothing comes after ``position``: a log may be gone, last event and all, and its job still there."""
+        job = self.job(job_id)
+        return job["status"] in ENDS and job["last_seq"] <= position
 
     def _stream(self, job_id: str, after: int) -> Iterator[Json]:
         path = f"/v1/jobs/{job_id}/events?format=ndjson&after={after}"
         try:
             with self._http.stream("GET", path) as response:
                 self._answered = True
-                self._last_answer = response.status_code
                 if response.is_error:
                     response.read()
                     raise _refusal(response)
@@ -144,10 +153,13 @@ class Client:
 class Patience:
     """Pauses that grow, with jitter, until a total is used up. The first one starts the clock."""
 
-    def __init__(self, total_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, total_s: float = PATIENCE_S, first_s: float = FIRST_PAUSE_S, longest_s: float = LONGEST_PAUSE_S
+    ) -> None:
         self._total_s = total_s
+        self._pause_s = first_s
+        self._longest_s = longest_s
         self._until: float | None = None
-        self._pause_s = FIRST_PAUSE_S
 
     def wait(self) -> bool:
         """Waits a moment; False, at once, when the total is used up."""
@@ -157,7 +169,7 @@ class Patience:
         if now >= self._until:
             return False
         time.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311  # jitter is no secret
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._pause_s = min(self._pause_s * 2, self._longest_s)
         return True
 
 
