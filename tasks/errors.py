@@ -16,9 +16,7 @@ class TaskError(Exception):
         retry_after_s: seconds that whoever refused has asked to be left alone for.
     """
 
-    def __init__(
-        self, code: str, message: str, *, retryable: bool = False, retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool = False, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -33,9 +31,7 @@ class Retry(TaskError):
         after_s: seconds to wait; without it the kind's backoff decides.
     """
 
-    def __init__(
-        self, message: str = "the task asked for another attempt", *, after_s: float | None = None
-    ) -> None:
+    def __init__(self, message: str = "the task asked for another attempt", *, after_s: float | None = None) -> None:
         super().__init__("retry", message, retryable=True, retry_after_s=after_s)
 
 

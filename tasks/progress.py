@@ -46,9 +46,7 @@ class Progress:
         resumed: what earlier attempts have left.
     """
 
-    def __init__(
-        self, sink: Sink, *, resumed: Resumed | None = None, attempt: int = 1, max_attempts: int = 1
-    ) -> None:
+    def __init__(self, sink: Sink, *, resumed: Resumed | None = None, attempt: int = 1, max_attempts: int = 1) -> None:
         self._sink = sink
         self.resumed = resumed
         self.attempt = attempt

@@ -75,9 +75,7 @@ def job(
             function.__module__,
             function.__qualname__,
         ):
-            raise ValueError(
-                f"@job({name!r}): {known.function.__module__}.{known.function.__qualname__} has this name"
-            )
+            raise ValueError(f"@job({name!r}): {known.function.__module__}.{known.function.__qualname__} has this name")
         title, description = _described(name, function)
         _kinds[name] = Kind(
             name,
@@ -105,9 +103,7 @@ def _input_model(function: TaskFunction) -> type[BaseModel]:
     first = next(iter(inspect.signature(function).parameters), "")
     model = hints.get(first)
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise TypeError(
-            f"{function.__qualname__}: annotate its first parameter with a pydantic model, the job's input"
-        )
+        raise TypeError(f"{function.__qualname__}: annotate its first parameter with a pydantic model, the job's input")
     return model
 
 

@@ -1,0 +1,90 @@
+"""The ASGI app: routes, page and errors around one State."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from progress.connect import AsyncRedisExecutor, dialer
+from progress.hub import Hub
+from progress.listener import RedisListener
+from progress.settings import Settings
+from progress.store import Store
+from server import errors
+from server.guard import BodyGuard, PageHeaders
+from server.routes import events, jobs, service, sockets
+from server.state import State
+from server.submission import Submissions
+from tasks.queue import CeleryQueue, JobQueue
+
+_HERE: Final = Path(__file__).parent
+DESCRIPTION: Final = """
+Submit a job, have its id in milliseconds, and follow it token by token: leave, come back, miss nothing.
+
+Events have a `seq` that grows; whoever holds one can ask what came after it, in every format.
+"""
+
+
+def page_directory() -> Path:
+    """Where the page's files are: beside this package in a clone, inside it in a wheel."""
+    packaged = _HERE / "_static"
+    return packaged if packaged.is_dir() else _HERE.parent / "static"
+
+
+def create_app(state: State) -> FastAPI:
+    """The app over these parts; whoever runs it starts and stops them."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        state.hub.start()
+        yield
+        await state.hub.close()
+        await state.submissions.close()
+
+    app = FastAPI(
+        title="Jobcast",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.jobcast = state
+    errors.install(app)
+    for module in (jobs, events, service, sockets):
+        app.include_router(module.router)
+    app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes)
+    page = page_directory()
+    app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))
+    app.router.routes.append(Mount("/", PageHeaders(Page(StaticFiles(directory=page, html=True)))))
+    return app
+
+
+class Page:
+    """The page at `/` alone; anything else there is not found, as a problem."""
+
+    def __init__(self, files: ASGIApp) -> None:
+        self._files = files
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in ("", "/"):
+            await self._files(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 4404, "reason": "there is nothing here"})
+            return
+        problem = errors.Problem(404, "not_found", f"there is nothing at {scope['path']}")
+        await errors.problem_response(problem)(scope, receive, send)
+
+
+def make_state(settings: Settings, queue: JobQueue | None = None) -> State:
+    """The parts of a process with these settings. Must be called on the event loop that will run them."""
+    store = Store.with_settings(AsyncRedisExecutor(settings.redis_url), settings)
+    hub = Hub(store, RedisListener(dialer(settings.redis_url)))
+    queue = queue or CeleryQueue.from_settings(settings)
+    return State(settings, store, hub, queue, Submissions(store, queue, settings))

@@ -1,0 +1,67 @@
+"""Who may use the API: bearer keys for programs, a cookie for the page, and the origin of a browser's socket."""
+
+import hashlib
+import hmac
+from http.cookies import CookieError, SimpleCookie
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from progress.settings import Settings
+from server.errors import Problem
+from server.state import StateDep
+
+COOKIE: Final = "jobcast_key"
+
+
+def owner_of(key: str, settings: Settings) -> str | None:
+    """The name of a key, or None. Every key is compared in constant time."""
+    given = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+    found = None
+    for name, known in settings.api_keys.items():
+        if hmac.compare_digest(hashlib.sha256(known.encode()).digest(), given):
+            found = name
+    return found
+
+
+def key_of(connection: HTTPConnection) -> str | None:
+    """The key that a request carries: ``Authorization: Bearer``, else the page's cookie, which EventSource and
+    WebSocket send by themselves."""
+    scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key.strip():
+        return key.strip()
+    try:
+        cookie = SimpleCookie(connection.headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return cookie.value if cookie else None
+
+
+def require_owner(connection: HTTPConnection, state: StateDep) -> str | None:
+    """The name of the key that a request carries; None where no keys are set.
+
+    Raises:
+        Problem: 401, no key or a wrong one.
+    """
+    if not state.settings.api_keys:
+        return None
+    key = key_of(connection)
+    owner = owner_of(key, state.settings) if key else None
+    if owner is None:
+        what = "this key is not known here" if key else "send a key as `Authorization: Bearer KEY`"
+        raise Problem(401, "unauthorized", what, headers={"WWW-Authenticate": "Bearer"})
+    return owner
+
+
+OwnerDep = Annotated[str | None, Depends(require_owner)]
+
+
+def same_origin(connection: HTTPConnection) -> bool:
+    """Whether a socket comes from a page of this server, or from no page at all.
+
+    A browser lets any page open a socket to anywhere, with cookies; only this check keeps others' pages out.
+    """
+    origin = connection.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")

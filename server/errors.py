@@ -1,0 +1,175 @@
+"""Every error that leaves the API: RFC 9457 problem details with a stable ``code``."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from fastapi import HTTPException as FastApiError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from progress.errors import IdempotencyConflict, InvalidCursor, JobConflict, JobNotFound, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S: Final = 2
+_CODES: Final = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: str = Field(description="Where it is, as a dotted path")
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str = Field(description="Stable, for programs")
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+class Problem(FastApiError):
+    """An error to answer with. FastAPI's own kind, so that it lets it through while it reads a body."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: list[FieldError] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.code = code
+        self.errors = errors
+
+
+def problem_response(problem: Problem) -> Response:
+    """The response for a Problem."""
+    titles = {422: "Unprocessable Content", 413: "Content Too Large"}
+    details = ProblemDetails(
+        title=titles.get(problem.status_code) or HTTPException(problem.status_code).detail,
+        status=problem.status_code,
+        code=problem.code,
+        detail=problem.detail,
+        errors=problem.errors,
+    )
+    body = details.model_dump(exclude_none=True)
+    return JSONResponse(body, problem.status_code, headers=problem.headers, media_type="application/problem+json")
+
+
+def unavailable(detail: str) -> Problem:
+    """503, to be tried again soon."""
+    return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def invalid(field: str, message: str, code: str = "invalid_request") -> Problem:
+    """422 that names a field."""
+    return Problem(422, code, f"{field}: {message}", errors=[FieldError(field=field, message=message)])
+
+
+def invalid_input(error: ValidationError, prefix: str = "") -> Problem:
+    """422 from a model's complaints."""
+    return _invalid_all(error.errors(include_url=False, include_context=False, include_input=False), prefix)
+
+
+def _invalid_all(complaints: Any, prefix: str = "") -> Problem:
+    errors = [FieldError(field=_field(c["loc"], prefix), message=_message(c)) for c in complaints][:20]
+    first = errors[0]
+    return Problem(422, "invalid_request", f"{first.field}: {first.message}", errors=errors)
+
+
+def _field(loc: tuple[Any, ...], prefix: str) -> str:
+    parts = [str(part) for part in loc if part not in ("body", "query", "header", "path")]
+    return ".".join(filter(None, [prefix, *parts])) or "body"
+
+
+def _message(complaint: Any) -> str:
+    if complaint["type"] == "extra_forbidden":
+        return "there is no such field: take it out"
+    return str(complaint["msg"]).removeprefix("Value error, ")
+
+
+def _known(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case JobNotFound():
+            return Problem(404, "job_not_found", str(error))
+        case JobConflict():
+            return Problem(409, "job_conflict", str(error))
+        case IdempotencyConflict():
+            return invalid("Idempotency-Key", str(error), "idempotency_conflict")
+        case InvalidCursor():
+            return invalid("after", str(error), "invalid_cursor")
+        case StoreUnavailable():
+            return unavailable(f"Redis cannot be used just now: {error}")
+        case RequestValidationError():
+            return _from_fastapi(error)
+        case HTTPException(status_code=400):
+            return Problem(400, "invalid_json", "the body is not JSON in UTF-8")
+        case HTTPException():
+            code = _CODES.get(error.status_code, "error")
+            return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    logger.exception("unexpected error", exc_info=error)
+    return Problem(500, "internal_error", "something went wrong here; the server's log says what")
+
+
+def _from_fastapi(error: RequestValidationError) -> Problem:
+    complaints = error.errors()
+    if complaints[0]["type"] == "json_invalid":
+        where = complaints[0]["loc"][-1]
+        why = complaints[0].get("ctx", {}).get("error", "")
+        return Problem(400, "invalid_json", f"the body is not JSON: {why} at character {where}")
+    return _invalid_all(complaints)
+
+
+async def _handle(_request: Request, error: Exception) -> Response:
+    return problem_response(_known(error))
+
+
+def install(app: FastAPI) -> None:
+    """Lets every error of an app leave as problem details."""
+    for kind in (HTTPException, RequestValidationError, JobNotFound, JobConflict, IdempotencyConflict,
+                 InvalidCursor, StoreUnavailable, Exception):  # fmt: skip
+        app.add_exception_handler(kind, _handle)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of the errors that a route may answer with."""
+    content = {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}}
+    descriptions = {
+        400: "The body is not JSON",
+        401: "No key, or a wrong one",
+        404: "There is no such job",
+        409: "The job's status does not allow this",
+        413: "The body is too large",
+        415: "The body is not declared as JSON",
+        422: "A field is wrong",
+        503: "Redis or the broker cannot be used just now; try again",
+    }
+    inline = {**content["application/problem+json"]["schema"]}
+    inline["properties"] = {**inline["properties"], "errors": {"type": "array", "items": {"type": "object"}}}
+    inline.pop("$defs", None)
+    return {
+        status: {"description": descriptions[status], "content": {"application/problem+json": {"schema": inline}}}
+        for status in statuses
+    }

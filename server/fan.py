@@ -1,0 +1,87 @@
+"""Several logs in one connection: what comes next from any of them, and a cursor over all."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from progress.errors import InvalidCursor, StoreUnavailable
+from progress.hub import RETRY_S, Entry, Hub, Subscription, Waker
+
+Positions = dict[str, int]
+MAX_JOBS = 100
+
+
+class Fan:
+    """The Subscriptions of one connection. Use as a context manager: leaving it closes them all."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._waker = Waker(hub)
+        self.subscriptions: dict[str, Subscription] = {}
+
+    async def add(self, job_id: str, after: int, *, exact: bool = False) -> None:
+        """Follows one more job; one that is followed already starts anew at ``after``.
+
+        Raises:
+            JobNotFound, StoreUnavailable: nothing has changed.
+        """
+        added = await self._hub.subscribe(job_id, after, waker=self._waker, exact=exact)
+        self.remove(job_id)
+        self.subscriptions[job_id] = added
+        self._waker.wake()
+
+    def remove(self, job_id: str) -> bool:
+        """No longer follows a job; False where it did not."""
+        subscription = self.subscriptions.pop(job_id, None)
+        if subscription:
+            subscription.close()
+        return subscription is not None
+
+    def close(self) -> None:
+        """Leaves every Feed."""
+        for job_id in tuple(self.subscriptions):
+            self.remove(job_id)
+
+    async def batches(self, idle_s: float) -> AsyncIterator[tuple[str, Sequence[Entry]]]:
+        """Batches with their job's id, for ever; an empty one after ``idle_s`` of silence, and one when a job has ended.
+
+        Raises:
+            HubClosing: the process is going away.
+        """
+        while True:
+            quiet = True
+            for subscription in tuple(self.subscriptions.values()):
+                entries = await self._poll(subscription)
+                ended = subscription.ended and self.subscriptions.get(subscription.job_id) is subscription
+                if ended:
+                    self.remove(subscription.job_id)
+                if entries or ended:
+                    quiet = False
+                    yield subscription.job_id, entries
+            if quiet and not await self._waker.wait(idle_s):
+                yield "", ()
+
+    async def _poll(self, subscription: Subscription) -> Sequence[Entry]:
+        try:
+            return await subscription.poll()
+        except StoreUnavailable:
+            await self._waker.wait(RETRY_S)
+            return ()
+
+
+def encode_cursor(positions: Positions) -> str:
+    """A cursor over several logs: for each the end of its job's id and its position. Opaque to clients."""
+    return ",".join(f"{job_id[-12:]}.{seq}" for job_id, seq in positions.items())
+
+
+def decode_cursor(text: str, job_ids: Iterable[str]) -> Positions:
+    """The positions of these jobs; 0 for one that the cursor does not know.
+
+    Raises:
+        InvalidCursor: this server did not make it.
+    """
+    known: Positions = {}
+    for part in text.split(",") if text else ():
+        tail, dot, seq = part.partition(".")
+        if not (dot and len(tail) == 12 and seq.isascii() and seq.isdigit() and len(seq) <= 15):
+            raise InvalidCursor(text[:40])
+        known[tail] = int(seq)
+    return {job_id: known.get(job_id[-12:], 0) for job_id in job_ids}

@@ -1,0 +1,65 @@
+"""The API as a process: uvicorn, with an order of shutdown that lets streams end well."""
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+
+from progress.settings import Settings
+from server.app import create_app, make_state
+from server.state import State
+
+logger = logging.getLogger(__name__)
+GRACE_S = 3
+
+
+class Server(uvicorn.Server):
+    """uvicorn runs the lifespan's teardown only after connections have ended, so streams would keep it waiting: here
+    the Hub announces the end first, and every stream ends at an event boundary."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._state = state
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops listening, lets streams end, then does what uvicorn does."""
+        for server in self.servers:
+            server.close()
+        self._state.hub.announce_close()
+        await super().shutdown(sockets)
+
+
+async def serve(settings: Settings) -> None:
+    """Runs the API until it is told to stop."""
+    state = make_state(settings)
+    config = uvicorn.Config(
+        create_app(state),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=75,
+        ws_max_size=64 * 1024,
+        # A frame is made once for all readers; compressing it for each would undo that.
+        ws_per_message_deflate=False,
+        backlog=4096,
+        server_header=False,
+    )
+    await Server(config, state).serve()
+
+
+def run(settings: Settings) -> None:
+    """Runs the API in this process until SIGINT or SIGTERM."""
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        from uvloop import Loop
+    except ImportError:
+        return None
+    return Loop  # type: ignore[no-any-return]  # uvloop has no types

@@ -1,0 +1,201 @@
+"""Event streams over HTTP: of one job, of several, and the activity of all."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import Request
+
+from progress.errors import JobNotFound
+from progress.events import Event, encode_json
+from progress.hub import ActivityReader, Entry, HubClosing
+from progress.jobs import Job
+from server.auth import OwnerDep
+from server.errors import responses, unavailable
+from server.fan import MAX_JOBS, Fan, Positions, decode_cursor, encode_cursor
+from server.negotiation import MEDIA_TYPES, Format, StreamRequest
+from server.routes.jobs import JobDep
+from server.schemas import EventPage, is_job_id
+from server.state import State, StateDep
+from server.streams import IDLE_S, PING, RETRY_MS, StreamResponse, goodbye, open_stream, overloaded
+
+router = APIRouter(prefix="/v1", tags=["events"])
+SSE = MEDIA_TYPES["sse"]
+_STREAM: dict[str, Any] = {"schema": {"type": "string"}}
+
+
+def no_room(form: Format) -> Response:
+    """The answer over the limit of open streams, in a form that the client will not take for an end."""
+    if form == "sse":
+        return overloaded()
+    raise unavailable("too many streams are open here")
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="A job's events",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Server-sent events, NDJSON, plain text, or a page of JSON",
+            "content": {
+                SSE: _STREAM,
+                "application/x-ndjson": _STREAM,
+                "text/plain": _STREAM,
+                "application/json": {"schema": EventPage.model_json_schema()},
+            },
+        },
+        204: {"description": "The log has ended at or before this position: an EventSource stops"},
+        **responses(401, 404, 422, 503),
+    },
+)
+async def job_events(  # noqa: PLR0913  # the parameters stand here for OpenAPI; StreamRequest reads them
+    job: JobDep,
+    request: Request,
+    state: StateDep,
+    _owner: OwnerDep,
+    after: Annotated[str, Query(description="A `seq`; 0: from the start; -1: from now")] = "",
+    last_event_id: Annotated[str, Query(description="The same as `after`")] = "",
+    types: Annotated[str, Query(description="Only these, comma-separated; the last event always comes")] = "",
+    exact: Annotated[str, Query(description="1: neighbouring tokens are never joined")] = "",
+    channel: Annotated[str, Query(description="Of plain text: which output")] = "main",
+    limit: Annotated[str, Query(description="Of a page of JSON: most events")] = "",
+    form: Annotated[str, Query(alias="format", description="sse, ndjson, text or json; wins over Accept")] = "",
+) -> Response:
+    """Everything after a position, then live, until the job's last event."""
+    asked = StreamRequest.read(request.headers, request.query_params)
+    if asked.format == "json":
+        return await page(state, job, asked)
+    if asked.format == "sse" and job.ended and asked.after >= job.last_seq:
+        return Response(status_code=204)
+    if not state.has_room():
+        return no_room(asked.format)
+    return await open_stream(state, job, asked)
+
+
+async def page(state: State, job: Job, asked: StreamRequest) -> Response:
+    """A page of events, at once."""
+    after = job.last_seq if asked.after < 0 else asked.after
+    found = await state.store.read_log(job.id, after, asked.limit)
+    events = [event for event in found.events if asked.wants(event.type)]
+    end = found.events[-1].seq if found.events else max(after, found.last_seq or 0)
+    done = found.ended and end >= (found.last_seq or 0)
+    gap: list[Any] = []
+    if (found.events and found.events[0].seq > after + 1) or (not found.events and end > after):
+        lost_to = found.events[0].seq - 1 if found.events else end
+        gap = [{"type": "gap", "lost_from": after + 1, "lost_to": lost_to, "job": job.id}]
+    return JSONResponse({"events": [*gap, *(event.data for event in events)], "next": end, "done": done})
+
+
+@router.get(
+    "/events",
+    summary="Several jobs in one connection",
+    response_class=Response,
+    responses={
+        200: {"description": "Server-sent events, each with `job`", "content": {SSE: _STREAM}},
+        204: {"description": "All of them have ended at or before this position"},
+        **responses(401, 404, 422, 503),
+    },
+)
+async def several_jobs(
+    request: Request,
+    state: StateDep,
+    _owner: OwnerDep,
+    job: Annotated[list[str], Query(description="Ids", min_length=1, max_length=MAX_JOBS)],
+    last_event_id: Annotated[str, Query(description="The `id:` received last")] = "",
+) -> Response:
+    """The ``id:`` of each event is one cursor over all of them."""
+    asked = StreamRequest.filters(request.query_params)
+    text = request.headers.get("last-event-id") or last_event_id or request.query_params.get("after", "")
+    positions = decode_cursor(text, dict.fromkeys(job))
+    jobs = [await state.store.get(job_id) if is_job_id(job_id) else _missing(job_id) for job_id in positions]
+    if all(found.ended and positions[found.id] >= found.last_seq for found in jobs):
+        return Response(status_code=204)
+    if not state.has_room():
+        return overloaded()
+    return await open_fan(state, positions, asked)
+
+
+def _missing(job_id: str) -> Job:
+    raise JobNotFound(job_id[:40])
+
+
+async def open_fan(state: State, positions: Positions, asked: StreamRequest) -> StreamResponse:
+    """The live stream of several jobs."""
+    stack = AsyncExitStack()
+    async with stack:
+        fan = Fan(state.hub)
+        stack.callback(fan.close)
+        for job_id, after in positions.items():
+            await fan.add(job_id, after, exact=asked.exact)
+        stack.enter_context(state.counted())
+        return StreamResponse(fan_chunks(fan, positions, asked), SSE, stack=stack.pop_all())
+    raise AssertionError("unreachable")
+
+
+async def fan_chunks(fan: Fan, positions: Positions, asked: StreamRequest) -> AsyncIterator[bytes]:
+    """The bytes of a stream of several jobs; it ends when all of them have."""
+    first = b"retry: %d\n" % RETRY_MS
+    try:
+        async for job_id, batch in fan.batches(IDLE_S):
+            body = b"".join([fan_block(entry, job_id, positions) for entry in batch if asked.wants(entry.type)])
+            if body:
+                yield first + body
+                first = b""
+            elif not batch and fan.subscriptions:
+                yield PING
+            if not fan.subscriptions:
+                return
+    except HubClosing:
+        yield goodbye()
+
+
+def fan_block(entry: Entry, job_id: str, positions: Positions) -> bytes:
+    """An SSE block with ``job`` added and the cursor over all as its ``id``."""
+    if isinstance(entry, Event):
+        positions[job_id] = entry.seq
+    data = with_job(entry, job_id)
+    return f"id: {encode_cursor(positions)}\nevent: {entry.type}\ndata: ".encode() + data + b"\n\n"
+
+
+def with_job(entry: Entry, job_id: str) -> bytes:
+    """An event's JSON with ``job`` added; a gap has it already."""
+    return entry.raw if entry.type == "gap" else b'%b,"job":"%b"}' % (entry.raw[:-1], job_id.encode())
+
+
+@router.get(
+    "/activity",
+    summary="State changes and progress of all jobs",
+    response_class=Response,
+    responses={
+        200: {"description": "Server-sent events, each with `job` and `kind`", "content": {SSE: _STREAM}},
+        **responses(401, 422, 503),
+    },
+)
+async def activity(state: StateDep, _owner: OwnerDep) -> Response:
+    """For lists: no tokens, no results, no history. A ``gap`` says that the list is to be fetched anew."""
+    if not state.has_room():
+        return overloaded()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(state.counted())
+        reader = await state.hub.follow_activity(stack)
+        return StreamResponse(activity_chunks(reader), SSE, stack=stack.pop_all())
+    raise AssertionError("unreachable")
+
+
+async def activity_chunks(reader: ActivityReader) -> AsyncIterator[bytes]:
+    """The bytes of an activity stream. The first block tells that it is open."""
+    yield b"retry: %d\nevent: open\ndata: {}\n\n" % RETRY_MS
+    try:
+        while True:
+            events = await reader.next(IDLE_S)
+            if reader.overflowed:
+                reader.overflowed = False
+                data = encode_json({"type": "gap", "lost_from": None, "lost_to": None, "job": None}).encode()
+                yield b"event: gap\ndata: %b\n\n" % data
+            body = b"".join([b"event: %b\ndata: %b\n\n" % (event.type.encode(), event.raw) for event in events])
+            yield body or PING
+    except HubClosing:
+        yield goodbye()

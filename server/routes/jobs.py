@@ -1,0 +1,159 @@
+"""Jobs: submit, look at, list, cancel, try again, delete."""
+
+import asyncio
+import contextlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import Request
+
+from progress.errors import JobConflict, JobNotFound
+from progress.hub import HubClosing
+from progress.jobs import Job, Status
+from server.auth import OwnerDep
+from server.errors import invalid, responses
+from server.negotiation import StreamRequest
+from server.schemas import JobList, JobRequest, JobView, is_job_id
+from server.state import State, StateDep
+from server.streams import open_stream, overloaded
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+MAX_WAIT_S = 120
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Answer when the job ends, or after this many seconds")]
+
+
+async def find_job(job_id: str, state: StateDep) -> Job:
+    """The job that a path names. Raises JobNotFound."""
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id[:40])
+    return await state.store.get(job_id)
+
+
+JobDep = Annotated[Job, Depends(find_job)]
+
+
+def view(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A job as a response."""
+    return JSONResponse(JobView.of(job).model_dump(mode="json"), status, headers)
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=JobView,
+    summary="Submit a job",
+    responses={
+        200: {"model": JobView, "description": "It was submitted before, or has ended while you waited"},
+        **responses(400, 401, 413, 415, 422, 503),
+    },
+)
+async def submit(
+    body: JobRequest,
+    request: Request,
+    state: StateDep,
+    owner: OwnerDep,
+    idempotency_key: Annotated[str | None, Header(max_length=255, description="Same key, same job")] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N`: answer when it ends, or after N seconds")] = None,
+) -> Response:
+    """Makes a job and answers at once, with its id; see the other routes for what becomes of it.
+
+    With ``Accept: text/event-stream`` the answer is the job's event stream itself.
+    """
+    if idempotency_key is not None and not (idempotency_key.strip() and idempotency_key.isprintable()):
+        raise invalid("Idempotency-Key", "give 1 to 255 printable characters")
+    wait_s = preferred_wait(prefer or "")
+    made = await state.submissions.submit(body, idempotency_key=idempotency_key or "", owner=owner)
+    headers = {"Location": f"/v1/jobs/{made.job.id}"}
+    if "text/event-stream" in request.headers.get("accept", ""):
+        if not state.has_room():
+            return overloaded()
+        return await open_stream(state, made.job, StreamRequest.read(request.headers, request.query_params), headers)
+    job = made.job
+    if wait_s:
+        headers["Preference-Applied"] = f"wait={wait_s:g}"
+        job = await wait_for_end(state, job, wait_s)
+    return view(job, 202 if made.created and not (wait_s and job.ended) else 200, headers)
+
+
+def preferred_wait(prefer: str) -> float:
+    """Seconds of ``Prefer: wait=N`` (RFC 7240 §4.3), 0 without. A preference that makes no sense is ignored, as the
+    RFC wants."""
+    for preference in prefer.split(","):
+        name, _, value = preference.partition(";")[0].strip().partition("=")
+        if name.strip().lower() == "wait" and value.strip().strip('"').isdigit():
+            return min(float(value.strip().strip('"')), MAX_WAIT_S)
+    return 0.0
+
+
+async def wait_for_end(state: State, job: Job, wait_s: float) -> Job:
+    """The job as it is when it has ended, or after ``wait_s``, or when this process goes away."""
+    with contextlib.suppress(TimeoutError, HubClosing):
+        async with asyncio.timeout(wait_s):
+            with await state.hub.subscribe(job.id, job.last_seq) as subscription:
+                async for _ in subscription.batches(wait_s):
+                    pass
+    return await state.store.get(job.id)
+
+
+@router.get("/jobs", response_model=JobList, summary="List jobs", responses=responses(401, 422, 503))
+async def list_jobs(
+    state: StateDep,
+    _owner: OwnerDep,
+    status: Annotated[Status | None, Query()] = None,
+    kind: Annotated[str, Query(max_length=64)] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str, Query(description="`next` of the page before")] = "",
+) -> Any:
+    """Newest first. Inputs are left out."""
+    if cursor and not is_job_id(cursor):
+        raise invalid("cursor", "take it from `next` of the page before", "invalid_cursor")
+    jobs = await state.store.list(kind=kind, status=status or "", cursor=cursor, limit=limit + 1)
+    page = jobs[:limit]
+    return JobList(jobs=[JobView.of(job) for job in page], next=page[-1].id if len(jobs) > limit else None)
+
+
+@router.get("/jobs/{job_id}", response_model=JobView, summary="One job", responses=responses(401, 404, 422, 503))
+async def get_job(job: JobDep, state: StateDep, _owner: OwnerDep, wait: Wait = 0) -> Response:
+    """The job as it is now, or with ``wait`` when it has ended."""
+    return view(await wait_for_end(state, job, wait) if wait and not job.ended else job)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    response_model=JobView,
+    summary="Cancel a job",
+    responses={200: {"model": JobView, "description": "That was asked before"}, **responses(401, 404, 409, 503)},
+)
+async def cancel(job: JobDep, state: StateDep, _owner: OwnerDep) -> Response:
+    """A job that waits never starts; one that runs stops at its next publish or within 2 s, and keeps what it made."""
+    first = await state.store.cancel(job.id)
+    return view(await state.store.get(job.id), 202 if first else 200)
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    response_model=JobView,
+    summary="Run a finished job again",
+    responses=responses(401, 404, 409, 503),
+)
+async def retry(job: JobDep, state: StateDep, _owner: OwnerDep) -> Response:
+    """A new job with the same input; its ``retry_of`` names this one."""
+    if not job.ended:
+        raise JobConflict(job.id, job.status, "only a finished job can be run again")
+    made = await state.submissions.retry(job)
+    return view(made.job, 202, {"Location": f"/v1/jobs/{made.job.id}"})
+
+
+@router.delete(
+    "/jobs/{job_id}", status_code=204, response_class=Response, summary="Delete a job",
+    responses=responses(401, 404, 409, 503),
+)  # fmt: skip
+async def delete(job_id: str, state: StateDep, _owner: OwnerDep) -> None:
+    """Its record and log go. One that still waits is cancelled first; one that runs cannot be deleted."""
+    if not is_job_id(job_id):
+        raise JobNotFound(job_id[:40])
+    await state.store.delete(job_id)

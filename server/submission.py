@@ -1,0 +1,124 @@
+"""The way of a submission: validate, make the record, send the message."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from pydantic import ValidationError
+
+from progress.events import encode_json
+from progress.jobs import Job, Json, NewJob
+from progress.settings import Settings
+from progress.store import Store, Submitted
+from server.errors import invalid, invalid_input
+from server.schemas import JobRequest
+from tasks.queue import JobQueue, QueueUnavailable
+
+logger = logging.getLogger(__name__)
+UNSENT: Final = 10_000
+"""Messages that may wait for a broker that hangs; the sweeper sends what goes beyond."""
+
+
+class Submissions:
+    """Makes jobs. The record is made before the answer; the message is sent beside it, by a thread.
+
+    A broker that refuses, or a process that dies in between, leaves the job to the workers' sweeper.
+    """
+
+    def __init__(self, store: Store, queue: JobQueue, settings: Settings) -> None:
+        self._store = store
+        self._queue = queue
+        self._settings = settings
+        # Sending blocks, for 2 s where the broker hangs: never on the event loop.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="enqueue")
+        # Whether the broker answers is asked beside the messages that may be stuck behind one another.
+        self._checker = ThreadPoolExecutor(1, thread_name_prefix="check-broker")
+        self._unsent = 0
+
+    async def submit(self, request: JobRequest, *, idempotency_key: str = "", owner: str | None = None) -> Submitted:
+        """Makes the job of a request.
+
+        Raises:
+            Problem: 422 where the kind or its input is wrong.
+            IdempotencyConflict: the key was used with another body.
+            StoreUnavailable: nothing was made.
+        """
+        new = self._validated(request, owner)
+        fingerprint = hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
+        return await self._make(new, idempotency_key, fingerprint)
+
+    async def retry(self, job: Job) -> Submitted:
+        """Makes a new job with the input of another one. Raises StoreUnavailable."""
+        new = NewJob(
+            job.kind,
+            job.input,
+            job.queue,
+            priority=job.priority,
+            max_attempts=job.max_attempts,
+            timeout_s=job.timeout_s,
+            metadata=job.metadata,
+            retry_of=job.id,
+        )
+        return await self._make(new, "", "-")
+
+    async def beside_loop(self, function: Callable[[str], int], argument: str) -> int:
+        """Runs a blocking call of the queue where messages are sent from."""
+        return await asyncio.get_running_loop().run_in_executor(self._checker, function, argument)
+
+    async def close(self) -> None:
+        """Sends what waits, for a moment, and ends the thread."""
+        await asyncio.to_thread(self._sender.shutdown)
+        await asyncio.to_thread(self._checker.shutdown)
+        await asyncio.to_thread(self._queue.close)
+
+    async def _make(self, new: NewJob, idempotency_key: str, fingerprint: str) -> Submitted:
+        made = await self._store.create(new, idempotency_key=idempotency_key, fingerprint=fingerprint)
+        if made.created and new.delay_s == 0 and self._unsent < UNSENT:
+            self._unsent += 1
+            future = asyncio.get_running_loop().run_in_executor(self._sender, self._send, made.job)
+            future.add_done_callback(self._sent)
+        return made
+
+    def _send(self, job: Job) -> None:
+        try:
+            self._queue.enqueue(job.id, job.queue, job.priority)
+        except QueueUnavailable as error:
+            logger.warning("job %s: left to the sweeper, the broker cannot be used: %s", job.id, error)
+
+    def _sent(self, _future: "asyncio.Future[None]") -> None:
+        self._unsent -= 1
+
+    def _validated(self, request: JobRequest, owner: str | None) -> NewJob:
+        kind = self._queue.kinds.get(request.kind)
+        if kind is None:
+            known = ", ".join(sorted(self._queue.kinds))
+            raise invalid("kind", f"there is no kind {request.kind!r}; there are {known}", "unknown_kind")
+        try:
+            kind.validate(request.input)
+        except ValidationError as error:
+            raise invalid_input(error, "input") from None
+        return NewJob(
+            kind.name,
+            request.input,
+            request.queue or kind.queue,
+            priority=request.priority,
+            delay_s=request.delay_s,
+            max_attempts=request.max_attempts or kind.max_attempts or self._settings.max_attempts,
+            timeout_s=request.timeout_s or kind.timeout_s,
+            metadata=request.metadata,
+            owner=owner,
+        )
+
+
+def sorted_json(request: JobRequest) -> Json:
+    """A request in a form in which equal ones are equal, whatever the order of their fields."""
+
+    def ordered(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: ordered(value[name]) for name in sorted(value)}
+        return [ordered(item) for item in value] if isinstance(value, list) else value
+
+    return {"request": ordered(request.model_dump(mode="json"))}

@@ -1,0 +1,130 @@
+"""The Celery app: settings for long AI jobs, and the one task that it knows.
+
+Celery only wakes a worker with a job's id. Who may run the job, whether it still should, and how it ended is decided
+by the record (`progress`), so a message may come twice, late, or never.
+"""
+
+import importlib
+from typing import Any, Final
+
+from celery import Celery
+from kombu import Queue
+from kombu.utils.url import maybe_sanitize_url
+
+from progress import keys
+from progress.settings import Settings, current
+from tasks.registry import DEFAULT_QUEUE, kinds
+
+BUILT_IN: Final = ("tasks.generate",)
+RUN: Final = "jobcast.run"
+HOUSEKEEPING: Final = "jobcast.housekeeping"
+LONGEST_S: Final = 24 * 3600
+"""No attempt takes longer than this, whatever its job says."""
+
+
+def load_kinds(settings: Settings) -> None:
+    """Imports every module of tasks, so that their kinds are known. Raises ImportError."""
+    for module in (*BUILT_IN, *settings.tasks):
+        importlib.import_module(module)
+
+
+def queue_names() -> tuple[str, ...]:
+    """Every queue that a kind waits in, and the default one."""
+    return tuple(sorted({DEFAULT_QUEUE, *(kind.queue for kind in kinds().values())}))
+
+
+def is_redis(url: str) -> bool:
+    """Whether a broker is reached by kombu's Redis transport."""
+    return url.partition(":")[0] in {"redis", "rediss", "sentinel", "unix", "redis+socket"}
+
+
+def message_priority(broker: str, priority: int) -> int:
+    """What the broker calls a priority of ours (0–9, 9 the most urgent).
+
+    kombu's Redis transport serves 0 first, and takes a message without a priority for a 0: so every message has one.
+    """
+    return 9 - priority if is_redis(broker) else priority
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """The options of kombu's transport; API and workers must agree on them."""
+    if not is_redis(settings.broker):
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": settings.visibility_timeout_s,
+        # Scans for unacknowledged messages every 5 s, not every 100 s; a scanner killed meanwhile blocks
+        # the next ones for 30 s, not for 5 min.
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 30,
+        "fanout_prefix": True,
+        "fanout_patterns": True,
+        "queue_order_strategy": "round_robin",
+        "priority_steps": list(range(10)),
+        "sep": ":",
+        "global_keyprefix": keys.BROKER,
+        "socket_keepalive": True,
+    }
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's settings."""
+    return {
+        "broker_url": settings.broker,
+        "broker_transport_options": transport_options(settings),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": 4,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_compression": "gzip",
+        "enable_utc": True,
+        "timezone": "UTC",
+        # Results live in the job's record: a result backend would be a second truth.
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_track_started": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_time_limit": LONGEST_S + 60,
+        "task_soft_time_limit": LONGEST_S,
+        "worker_prefetch_multiplier": 1,
+        "worker_max_tasks_per_child": 500,
+        # True loses jobs on a cut connection: they are revoked and acknowledged, but never run again.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": False,
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_queues": [_queue(settings, name) for name in queue_names()],
+        "task_create_missing_queues": True,
+        "task_routes": {HOUSEKEEPING: {"queue": DEFAULT_QUEUE}},
+        "beat_schedule": {
+            "housekeeping": {"task": HOUSEKEEPING, "schedule": 3600.0, "options": {"expires": 3000}},
+        },
+    }
+
+
+def _queue(settings: Settings, name: str) -> Queue:
+    # Redis has priorities by transport option, RabbitMQ by argument of the queue.
+    arguments = None if is_redis(settings.broker) else {"x-max-priority": 9, "x-consumer-timeout": LONGEST_S * 1000}
+    return Queue(name, routing_key=name, queue_arguments=arguments)
+
+
+def make_app(settings: Settings) -> Celery:
+    """The app of one process; the kinds must be known before."""
+    made = Celery("jobcast", set_as_current=True)
+    made.conf.update(configuration(settings))
+    return made
+
+
+def shown_broker(settings: Settings) -> str:
+    """The broker's address without its password."""
+    return str(maybe_sanitize_url(settings.broker))
+
+
+def default_app() -> Celery:
+    """The app with the settings of this process, its kinds loaded."""
+    settings = current()
+    load_kinds(settings)
+    return make_app(settings)

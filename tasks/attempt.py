@@ -1,0 +1,193 @@
+"""One attempt of a job in a worker: claim it, run the kind's function, say how it ended."""
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import BaseModel, ValidationError
+
+from progress.claims import Claims, Keeper
+from progress.commands import Begun, Outcome
+from progress.connect import RedisExecutor
+from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
+from progress.events import encode_json
+from progress.jobs import Job, Json
+from progress.publisher import Committer, Publisher
+from progress.settings import Settings
+from tasks.errors import TaskError
+from tasks.progress import Progress, Resumed
+from tasks.registry import Kind, kinds
+
+logger = logging.getLogger(__name__)
+MESSAGE_CHARS: Final = 2000
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended: ``value`` is the result or the error as JSON."""
+
+    outcome: Outcome
+    value: str
+    delay_ms: int = 0
+
+
+class Runner:
+    """What one worker process needs to run attempts: its connections, its committer and its keeper.
+
+    Made after a fork, never before: threads do not survive one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lease_ms = round(settings.lease_s * 1000)
+        self.executor = RedisExecutor(settings.redis_url)
+        self.claims = Claims(self.executor, lease_ms=self.lease_ms)
+        self.committer = Committer(self.executor)
+        self.keeper = Keeper(self.claims, lease_s=settings.lease_s)
+
+    def close(self) -> None:
+        """Ends threads and connections."""
+        self.keeper.close()
+        self.committer.close()
+        self.executor.close()
+
+    def run(self, job_id: str) -> None:
+        """Runs a job if it is to be run, to its end or to the loss of the right to write."""
+        begun = self._begin(job_id)
+        if begun.job is None:
+            logger.info("job %s: nothing to run (%s)", job_id, begun.answer)
+            return
+        job = begun.job
+        publisher = Publisher(
+            self.committer, job.id, job.attempt, lease_ms=self.lease_ms, flush_ms=self.settings.flush_ms
+        )
+        if job.timeout_s:
+            publisher.deadline = time.monotonic() + job.timeout_s
+        self.keeper.hold(publisher)
+        try:
+            self._report(job, publisher, self._ending(job, publisher))
+        finally:
+            self.keeper.release(publisher)
+
+    def _begin(self, job_id: str) -> Begun:
+        # Redis may be away for a moment; giving up here would leave the job to the sweeper.
+        pause = 0.1
+        while True:
+            try:
+                return self.claims.begin(job_id, worker_name())
+            except StoreUnavailable as error:
+                logger.warning("job %s: not begun, again in %.1f s: %s", job_id, pause, error)
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+    def _ending(self, job: Job, publisher: Publisher) -> Ending | None:
+        """Runs the function; None where this attempt has nothing to say any more."""
+        kind = kinds().get(job.kind)
+        if kind is None:
+            return _failed("unknown_kind", f"this worker knows no kind {job.kind!r}: add its module to JOBCAST_TASKS")
+        try:
+            return Ending("succeeded", self._call(kind, job, publisher))
+        except Exception as error:  # noqa: BLE001  # whatever a task raises is its job's end, not the worker's
+            return ending_of(error, publisher.over, kind, job)
+
+    def _call(self, kind: Kind, job: Job, publisher: Publisher) -> str:
+        task_input = kind.validate(job.input)
+        progress = Progress(publisher, resumed=self._resumed(job), attempt=job.attempt, max_attempts=job.max_attempts)
+        return as_result(kind.function(task_input, progress))
+
+    def _resumed(self, job: Job) -> Resumed | None:
+        if job.checkpoint_seq == 0:
+            return None
+        return Resumed(job.checkpoint, self.claims.kept_text(job))
+
+    def _report(self, job: Job, publisher: Publisher, ending: Ending | None) -> None:
+        if ending is None:
+            logger.warning("job %s: attempt %d is over, another one has the job", job.id, job.attempt)
+            return
+        finished = publisher.finish(ending.outcome, ending.value, delay_ms=ending.delay_ms)
+        logger.info("job %s: attempt %d %s", job.id, job.attempt, finished.answer)
+
+
+def ending_of(error: Exception, over: AttemptOver | None, kind: Kind, job: Job) -> Ending | None:
+    """What an exception means. ``over`` comes first: a task that was told to stop may fail in any way."""
+    match over or error:
+        case AttemptTimeout() | SoftTimeLimitExceeded():
+            return _failed("timeout", f"the attempt took longer than {job.timeout_s or 'the worker allows'} s")
+        case JobCancelled():
+            return Ending("cancelled", "")
+        case AttemptStale() | LogClosed():
+            return None
+        case ValidationError() as invalid:
+            return _failed("invalid_input", first_line(invalid))
+        case TaskError() as known:
+            return _retry_or_fail(known.code, known.message, known.retryable, known.retry_after_s, kind, job)
+    logger.exception("job %s: %s failed", job.id, kind.name, exc_info=error)
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _retry_or_fail("task_error", message, True, None, kind, job)
+
+
+def _retry_or_fail(
+    code: str, message: str, retryable: bool, retry_after_s: float | None, kind: Kind, job: Job
+) -> Ending:
+    error = encode_json(error_json(code, message, retryable=retryable))
+    if not retryable or job.attempt >= job.max_attempts:
+        return Ending("failed", error)
+    return Ending("retrying", error, round(backoff_s(kind.backoff_s, job.attempt, retry_after_s) * 1000))
+
+
+def backoff_s(bounds: tuple[float, float], attempt: int, retry_after_s: float | None) -> float:
+    """Seconds before the attempt after ``attempt``: exponential with full jitter, never less than what was asked for."""
+    first, longest = bounds
+    pause = random.uniform(0, min(longest, first * 2 ** (attempt - 1)))  # noqa: S311  # spreads retries, guards nothing
+    return pause if retry_after_s is None else retry_after_s + min(pause, 1.0)
+
+
+def error_json(code: str, message: str, *, retryable: bool) -> Json:
+    """The ``error`` of a job."""
+    return {"code": code, "message": message[:MESSAGE_CHARS], "retryable": retryable}
+
+
+def _failed(code: str, message: str) -> Ending:
+    return Ending("failed", encode_json(error_json(code, message, retryable=False)))
+
+
+def first_line(invalid: ValidationError) -> str:
+    """The first thing that is wrong with an input, with the field's name."""
+    first = invalid.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "input"
+    return f"{field}: {first['msg']}"
+
+
+def as_result(value: Any) -> str:
+    """What a task returned, as JSON. Raises TaskError where JSON has no form for it."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    try:
+        return encode_json(value)
+    except (TypeError, ValueError) as error:
+        raise TaskError("bad_result", f"the task's result has no form in JSON: {error}") from error
+
+
+def worker_name() -> str:
+    """This process, as `started` events show it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+_runners: dict[int, Runner] = {}
+_making = threading.Lock()
+
+
+def runner(settings: Settings) -> Runner:
+    """The Runner of this process."""
+    with _making:
+        made = _runners.get(os.getpid())
+        if made is None:
+            _runners.clear()
+            made = _runners[os.getpid()] = Runner(settings)
+        return made

@@ -1,0 +1,74 @@
+"""The sweeper: in every worker, one at a time; it enqueues again what nobody would run otherwise.
+
+That is: jobs whose time has come (delays, retries), jobs whose attempt has lost its lease, and jobs that wait while the
+broker has no message (a crash between record and message, a message taken by a worker that died at once, a flush).
+"""
+
+import logging
+import threading
+from typing import Final
+
+from progress.claims import Claims
+from progress.commands import Waiting
+from progress.errors import StoreUnavailable
+from tasks.queue import JobQueue, QueueUnavailable
+
+logger = logging.getLogger(__name__)
+
+EVERY_S: Final = 0.5
+PRESENCE_EVERY: Final = 4
+"""Rounds between two signs of life."""
+LOST_AFTER_S: Final = 5.0
+"""A job that has waited for this long, with no message in the broker, has lost its own."""
+
+
+class Sweeper:
+    """A thread of a worker's main process: says that the worker lives, and sweeps when it is its turn."""
+
+    def __init__(self, claims: Claims, queue: JobQueue, worker: str, served: tuple[str, ...]) -> None:
+        self._claims = claims
+        self._queue = queue
+        self._worker = worker
+        self._served = served
+        self._round = 0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closing.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.sweep()
+            except (StoreUnavailable, QueueUnavailable) as error:
+                logger.warning("sweep put off: %s", error)
+            if self._closing.wait(EVERY_S):
+                return
+
+    def sweep(self) -> None:
+        """One round. Raises StoreUnavailable, QueueUnavailable."""
+        if self._round % PRESENCE_EVERY == 0:
+            self._claims.seen(self._worker, self._served)
+        self._round += 1
+        found = self._claims.sweep(self._worker)
+        if found is not None:
+            self._enqueue(found)
+            if self._round % PRESENCE_EVERY == 0:
+                self._find_lost()
+
+    def _find_lost(self) -> None:
+        for queue in self._queue.queues:
+            if self._queue.depth(queue) == 0:
+                self._enqueue(self._claims.long_waiting(queue, LOST_AFTER_S))
+
+    def _enqueue(self, found: list[Waiting]) -> None:
+        for job in found:
+            self._queue.enqueue(job.job_id, job.queue, job.priority)
+            logger.info("job %s enqueued in %s", job.job_id, job.queue)

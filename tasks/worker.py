@@ -1,0 +1,58 @@
+"""A Celery worker's life: its one task, and what starts and stops beside it."""
+
+import logging
+from typing import Any
+
+from celery import signals
+
+from progress.process import die_with_parent
+from progress.settings import current
+from tasks.app import HOUSEKEEPING, RUN, default_app
+from tasks.attempt import runner, worker_name
+from tasks.queue import CeleryQueue
+from tasks.recovery import Sweeper
+
+logger = logging.getLogger(__name__)
+app = default_app()
+_sweepers: list[tuple[Sweeper, CeleryQueue]] = []
+
+
+@app.task(name=RUN)  # type: ignore[untyped-decorator]  # Celery has no types
+def run(job_id: str) -> None:
+    """Runs a job, if it is to be run."""
+    runner(current()).run(job_id)
+
+
+@app.task(name=HOUSEKEEPING)  # type: ignore[untyped-decorator]  # Celery has no types
+def housekeeping() -> None:
+    """One sweep from the scheduler's side: the net under a deployment whose workers' sweepers all hang."""
+    queue = CeleryQueue(app, current())
+    try:
+        Sweeper(runner(current()).claims, queue, worker_name(), ()).sweep()
+    finally:
+        queue.close()
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _child_started(**_: Any) -> None:
+    # A pool process whose parent was killed would go on with its job, unsupervised.
+    die_with_parent()
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _ready(sender: Any, **_: Any) -> None:
+    settings = current()
+    served = tuple(sender.app.amqp.queues.consume_from)
+    queue = CeleryQueue(sender.app, settings)
+    sweeper = Sweeper(runner(settings).claims, queue, worker_name(), served)
+    sweeper.start()
+    _sweepers.append((sweeper, queue))
+    logger.info("worker ready: %s", ", ".join(served))
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _stopping(**_: Any) -> None:
+    while _sweepers:
+        sweeper, queue = _sweepers.pop()
+        sweeper.close()
+        queue.close()
