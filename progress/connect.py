@@ -1,29 +1,41 @@
 """The only place that opens connections to Redis: executors of commands, one blocking, one for asyncio."""
 
 import asyncio
-import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from redis.retry import Retry
 
 from progress import keys
+from progress.address import TIMEOUT_S, Address, Dial, dialer, unavailable
 from progress.commands import Command, script
 from progress.errors import StoreUnavailable
-from progress.listener import Dial
+
+__all__ = [
+    "TIMEOUT_S",
+    "Address",
+    "AsyncExecutor",
+    "AsyncRedisExecutor",
+    "Dial",
+    "Executor",
+    "RedisExecutor",
+    "dialer",
+    "ping",
+    "unavailable",
+]
 
 R = TypeVar("R")
-TIMEOUT_S: Final = 1.5
-"""How long one operation may take. A submission answers within 2 s also when Redis hangs."""
 POOL: Final = 32
+FAILURES: Final = (RedisError, RedisClusterException, OSError)
+"""Whatever redis-py raises; some errors of its cluster client have a root of their own."""
+RETRIED: Final = (NotConnected,)
+"""A connection that broke is worth another one at once. A server that hung for TIMEOUT_S is not: its caller waits."""
 
 
 class Executor(Protocol):
@@ -33,7 +45,10 @@ class Executor(Protocol):
         """Runs one command. Raises StoreUnavailable."""
 
     def run_many(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        """Runs commands in one round trip, in order; an error of one stands in its place."""
+        """Runs commands in one round trip, in order; a StoreUnavailable stands in the place of one that failed."""
+
+    def close(self) -> None:
+        """Closes every connection."""
 
 
 class AsyncExecutor(Protocol):
@@ -46,30 +61,23 @@ class AsyncExecutor(Protocol):
         """Closes every connection."""
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a Redis is: one server, the master that Sentinels know by a name, or a cluster."""
-
-    url: str
-    mode: str
-    sentinels: tuple[tuple[str, int], ...] = ()
-    master: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """Reads ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://HOST:PORT,HOST:PORT/DB?master=NAME`` and
-        ``redis+cluster://``."""
-        parts = urlsplit(url)
-        scheme, _, mode = parts.scheme.partition("+")
-        plain = urlunsplit(parts._replace(scheme=scheme))
-        if mode != "sentinel":
-            return cls(plain, mode)
-        login, _, hosts = parts.netloc.rpartition("@")
-        pairs = [host.rpartition(":") for host in hosts.split(",")]
-        sentinels = tuple((name or port, int(port) if name else 26379) for name, _, port in pairs)
-        master = parse_qs(parts.query).get("master", ["mymaster"])[0]
-        netloc = f"{login}@{master}" if login else master
-        return cls(urlunsplit((scheme, netloc, parts.path, "", "")), mode, sentinels, master)
+def _open(library: Any, retry: Any, address: Address) -> Any:
+    """A client of redis-py (``library`` is its blocking or its asyncio half) for an address."""
+    options: dict[str, Any] = {
+        "socket_timeout": TIMEOUT_S,
+        "socket_connect_timeout": TIMEOUT_S,
+        "socket_keepalive": True,
+        "retry": retry,
+    }
+    if address.mode == "cluster":
+        return library.RedisCluster.from_url(address.url, **options)
+    if address.mode == "sentinel":
+        watch = library.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
+        return watch.master_for(address.master, ssl=address.tls, **address.options, **options)
+    if "path" in address.options:
+        del options["socket_keepalive"]
+    pool = library.BlockingConnectionPool.from_url(address.url, max_connections=POOL, timeout=TIMEOUT_S, **options)
+    return library.Redis.from_pool(pool)
 
 
 class RedisExecutor:
@@ -82,34 +90,24 @@ class RedisExecutor:
     """
 
     def __init__(self, url: str, *, retries: int = 1) -> None:
-        self._retry = Retry(NoBackoff(), retries)
-        self._redis: Any = self._open(Address.parse(url))
+        self._redis = _opened(redis, Retry(NoBackoff(), retries, RETRIED), url)
 
-    def _open(self, address: Address) -> Any:
-        options: dict[str, Any] = {
-            "socket_timeout": TIMEOUT_S,
-            "socket_connect_timeout": TIMEOUT_S,
-            "socket_keepalive": True,
-            "retry": self._retry,
-        }
-        if address.mode == "cluster":
-            return redis.RedisCluster.from_url(address.url, **options)
-        if address.mode == "sentinel":
-            watch = redis.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
-            return watch.master_for(address.master, **_login(address.url), **options)
-        pool = redis.BlockingConnectionPool.from_url(address.url, max_connections=POOL, timeout=TIMEOUT_S, **options)
-        return redis.Redis.from_pool(pool)
+    def ping(self) -> None:
+        """Asks whether the server answers. Raises StoreUnavailable."""
+        try:
+            self._redis.ping()
+        except FAILURES as error:
+            raise unavailable(error) from error
 
     def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""
         code = script(command.script)
-        key = keys.PREFIX
         try:
             try:
-                reply = self._redis.evalsha(code.sha, 1, key, *command.args())
+                reply = self._redis.evalsha(code.sha, 1, keys.PREFIX, *command.args())
             except NoScriptError:
-                reply = self._redis.eval(code.text, 1, key, *command.args())
-        except (RedisError, OSError) as error:
+                reply = self._redis.eval(code.text, 1, keys.PREFIX, *command.args())
+        except FAILURES as error:
             raise unavailable(error) from error
         return command.parse(reply)
 
@@ -122,7 +120,7 @@ class RedisExecutor:
             pipe.evalsha(script(command.script).sha, 1, keys.PREFIX, *command.args())
         try:
             replies = pipe.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             return [unavailable(error)] * len(commands)
         return [self._settle(command, reply) for command, reply in zip(commands, replies, strict=True)]
 
@@ -146,35 +144,19 @@ class AsyncRedisExecutor:
     """Commands over asyncio connections, for the API. Arguments as for RedisExecutor."""
 
     def __init__(self, url: str, *, retries: int = 1) -> None:
-        self._retry = AsyncRetry(NoBackoff(), retries)
-        self._redis: Any = self._open(Address.parse(url))
-
-    def _open(self, address: Address) -> Any:
-        options: dict[str, Any] = {
-            "socket_timeout": TIMEOUT_S,
-            "socket_connect_timeout": TIMEOUT_S,
-            "socket_keepalive": True,
-            "retry": self._retry,
-        }
-        if address.mode == "cluster":
-            return redis.asyncio.RedisCluster.from_url(address.url, **options)
-        if address.mode == "sentinel":
-            watch = redis.asyncio.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
-            return watch.master_for(address.master, **_login(address.url), **options)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            address.url, max_connections=POOL, timeout=TIMEOUT_S, **options
-        )
-        return redis.asyncio.Redis.from_pool(pool)
+        self._redis = _opened(redis.asyncio, AsyncRetry(NoBackoff(), retries, RETRIED), url)
 
     async def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""
         code = script(command.script)
         try:
-            try:
-                reply = await self._redis.evalsha(code.sha, 1, keys.PREFIX, *command.args())
-            except NoScriptError:
-                reply = await self._redis.eval(code.text, 1, keys.PREFIX, *command.args())
-        except (RedisError, OSError) as error:
+            # Waiting for a connection, opening it and the command itself together.
+            async with asyncio.timeout(TIMEOUT_S):
+                try:
+                    reply = await self._redis.evalsha(code.sha, 1, keys.PREFIX, *command.args())
+                except NoScriptError:
+                    reply = await self._redis.eval(code.text, 1, keys.PREFIX, *command.args())
+        except FAILURES as error:
             raise unavailable(error) from error
         return command.parse(reply)
 
@@ -183,72 +165,17 @@ class AsyncRedisExecutor:
         await self._redis.aclose()
 
 
-def _login(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    options: dict[str, Any] = {"db": int(parts.path.strip("/") or 0), "ssl": parts.scheme == "rediss"}
-    if parts.password:
-        options |= {"username": parts.username or None, "password": parts.password}
-    return options
-
-
-def dialer(url: str) -> Dial:
-    """How a Listener reaches the server that publishes: for Sentinel, the master of the moment."""
-    address = Address.parse(url)
-
-    async def dial(factory: Callable[[], asyncio.Protocol]) -> list[tuple[str, ...]]:
-        loop = asyncio.get_running_loop()
-        options = parse_url(address.url)
-        if "path" in options:
-            await loop.create_unix_connection(factory, options["path"])
-        else:
-            host, port = await _master(address) or (
-                options.get("host", "127.0.0.1"),
-                options.get("port", 6379),
-            )
-            await loop.create_connection(factory, host, port, ssl=_tls(address.url, options))
-        if not options.get("password"):
-            return []
-        return [("AUTH", *filter(None, (options.get("username"), options["password"])))]
-
-    return dial
-
-
-async def _master(address: Address) -> tuple[str, int] | None:
-    if address.mode != "sentinel":
-        return None
-    watch = redis.asyncio.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
+def _opened(library: Any, retry: Any, url: str) -> Any:
     try:
-        host, port = await watch.discover_master(address.master)
-    except RedisError as error:
+        return _open(library, retry, Address.parse(url))
+    except FAILURES as error:  # a cluster's client asks for its slots at once
         raise unavailable(error) from error
-    finally:
-        for client in watch.sentinels:
-            await client.aclose()
-    return host, int(port)
-
-
-def _tls(url: str, options: dict[str, Any]) -> ssl.SSLContext | None:
-    if not url.startswith("rediss"):
-        return None
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    if options.get("ssl_cert_reqs") == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def unavailable(error: BaseException) -> StoreUnavailable:
-    """What a failure of Redis means to everyone above: it cannot be used just now."""
-    text = str(error) or type(error).__name__
-    return StoreUnavailable(text)
 
 
 def ping(url: str) -> None:
     """Asks whether a Redis answers. Raises StoreUnavailable, with what is wrong."""
     client = RedisExecutor(url, retries=0)
     try:
-        client._redis.ping()
-    except (RedisError, OSError) as error:
-        raise unavailable(error) from error
+        client.ping()
     finally:
         client.close()

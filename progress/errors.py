@@ -1,3 +1,4 @@
+# ruff: noqa: N818  # named for what has happened, which "Error" would only lengthen
 """Every error that `progress` raises.
 
 JobcastError

@@ -115,7 +115,8 @@ class Event:
     @property
     def channel(self) -> str:
         """Of a token: the output that it belongs to."""
-        return str(self.data.get("channel", MAIN_CHANNEL))
+        # Inside a text the quotes would be escaped: this is the member, and most events have none.
+        return str(self.data["channel"]) if b'"channel":' in self.raw else MAIN_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,11 @@ class Gap:
     job: str
 
     @property
+    def type(self) -> str:
+        """As of an event."""
+        return "gap"
+
+    @property
     def raw(self) -> bytes:
         """The JSON object that readers get."""
         fields = {"type": "gap", "lost_from": self.lost_from, "lost_to": self.lost_to, "job": self.job}
@@ -134,13 +140,13 @@ class Gap:
 
 
 def encode_json(value: Any) -> str:
-    """Compact JSON that no client takes for several lines.
+    """Compact JSON that no client takes for several lines and that has a UTF-8 form, whatever the value holds.
 
     Raises:
         ValueError: NaN or an infinity.
         TypeError: a value that JSON has no form for.
     """
-    return _EXTRA_LINE_ENDS.sub(lambda m: f"\\u{ord(m[0]):04x}", _encode(value))
+    return _EXTRA_LINE_ENDS.sub(lambda m: f"\\u{ord(m[0]):04x}", well_formed(_encode(value)))
 
 
 def well_formed(text: str) -> str:
@@ -204,13 +210,8 @@ def join_tokens(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def _joins(last: Event, event: Event) -> bool:
-    return (
-        last.type == event.type == "token"
-        and last.attempt == event.attempt
-        and (b'"channel":' in last.raw, last.channel) == (b'"channel":' in event.raw, event.channel)
-        if b'"channel":' in last.raw or b'"channel":' in event.raw
-        else last.type == event.type == "token" and last.attempt == event.attempt
-    )
+    alike = last.type == event.type == "token" and last.attempt == event.attempt
+    return alike and last.channel == event.channel
 
 
 def _joined(group: list[Event]) -> Iterator[Event]:

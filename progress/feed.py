@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 from progress.events import Event, Gap, join_tokens
 
 TAIL_BYTES: Final = 256 * 1024
+TAIL_EVENTS: Final = 512
 """A tail longer than this loses its older half; whoever wants that reads the Log."""
 PAGES: Final = 8
 """Pages of the Log that a Feed remembers, so that many readers who start together cost one read."""
@@ -70,7 +71,7 @@ class Feed:
         self.closed = self.closed or event.is_terminal
         self._tail.append(event)
         self._tail_bytes += len(event.raw)
-        if self._tail_bytes > TAIL_BYTES:
+        if self._tail_bytes > TAIL_BYTES or len(self._tail) > TAIL_EVENTS:
             self._forget_half()
         return "taken"
 
@@ -103,10 +104,16 @@ class Feed:
 
     def remember(self, after: int, events: Iterable[Event]) -> Page:
         """Keeps a page for the next reader with the same cursor; a page never changes, it may only be short."""
-        page = self._pages[after] = Page(list(events))
+        page = Page(list(events))
+        if page.events:
+            self._pages[after] = page
         if len(self._pages) > PAGES:
             self._pages.popitem(last=False)
         return page
+
+    def forget_pages(self) -> None:
+        """Lets the pages go: those who start together are served, and a Feed may live for hours."""
+        self._pages.clear()
 
     def _forget_half(self) -> None:
         keep = self._tail[len(self._tail) // 2 + 1 :]

@@ -11,6 +11,16 @@ ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 Json = dict[str, Any]
 
 
+def uuid7(now_ms: int | None = None) -> str:
+    """A UUID version 7 (RFC 9562 §5.7): its text sorts by the millisecond in which it was made."""
+    stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    value = (stamp & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """What is asked for, validated: everything that ``create.lua`` writes into a record.
@@ -21,7 +31,7 @@ class NewJob:
     kind: str
     input: Json
     queue: str
-    id: str = field(default_factory=lambda: uuid7())
+    id: str = field(default_factory=uuid7)
     priority: int = 5
     delay_s: float = 0.0
     max_attempts: int = 3
@@ -75,13 +85,3 @@ class Job:
         """Pairs (a, b): text with a < seq < b belongs to an attempt whose text does not count any more."""
         pairs = (pair.split("-") for pair in self.voids.split(",") if pair)
         return [(int(after), int(before)) for after, before in pairs]
-
-
-def uuid7(now_ms: int | None = None) -> str:
-    """A UUID version 7 (RFC 9562 §5.7): its text sorts by the millisecond in which it was made."""
-    stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    value = (stamp & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -7,12 +7,12 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | job:ID | hash | the record | RESULT_TTL_S after the end |
 | log:ID | stream | the events, entry id ``seq-0``, field ``e`` | EVENTS_TTL_S after the end |
 | idem:OWNER:KEY | string | job id and fingerprint of the body | IDEMPOTENCY_TTL_S |
-| index:KIND:STATUS | sorted set, all scores 0 | job ids, in order of time; either part may be empty for "any" | until its jobs expire |
+| index:KIND:STATUS | sorted set, all scores 0 | job ids by time; an empty part is "any" | until its jobs expire |
 | queue:QUEUE | sorted set | jobs waiting for a worker, the next one first | while not empty |
 | due | sorted set | jobs to be queued later, by epoch ms | while not empty |
 | leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
-| workers:QUEUE | sorted set | names of workers that serve the queue, by the epoch ms until which that is believed | PRESENCE_TTL_S |
+| workers:QUEUE | sorted set | workers that serve the queue, by the epoch ms until which that holds | PRESENCE_TTL_S |
 | sweeper | string | the worker that sweeps | SWEEPER_TTL_MS |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """

@@ -9,23 +9,21 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import hiredis
 
+from progress.address import Dial
 from progress.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
 Batch = list[tuple[bytes, bytes]]
 SILENCE_S: Final = 5.0
-"""After this long without a byte the server is asked for one; after twice as long it counts as gone."""
+"""After this long without a byte the server is asked for one; after as long again it counts as gone."""
 SUBSCRIBE_TIMEOUT_S: Final = 1.5
 BACKOFF_S: Final = (0.05, 2.0)
-
-Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[list[tuple[str, ...]]]]
-"""Connects a protocol to the server and tells the commands to send first (AUTH)."""
 
 
 class Listener(Protocol):
@@ -51,15 +49,17 @@ class _Connection(asyncio.Protocol):
         self._on_batch = on_batch
         self._on_subscribed = on_subscribed
         self._reader = hiredis.Reader()
+        self._asked = False
         self.transport: Any = None
         self.lost = asyncio.get_running_loop().create_future()
-        self.silent_ticks = 0
+        self.good = False
+        """Whether the server has answered anything but an error."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.silent_ticks = 0
+        self._asked = False
         self._reader.feed(data)
         batch: Batch = []
         try:
@@ -73,7 +73,9 @@ class _Connection(asyncio.Protocol):
     def _take(self, reply: Any, batch: Batch) -> None:
         if isinstance(reply, hiredis.ReplyError):
             self.abort(reply)
-        elif isinstance(reply, list) and reply[0] == b"message":
+            return
+        self.good = True
+        if isinstance(reply, list) and reply[0] == b"message":
             batch.append((reply[1], reply[2]))
         elif isinstance(reply, list) and reply[0] == b"subscribe":
             self._on_subscribed(reply[1])
@@ -82,9 +84,10 @@ class _Connection(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(error)
 
-    def send(self, *words: str) -> None:
+    def send(self, command: str, *words: str) -> None:
         if not self.transport.is_closing():
-            self.transport.write(hiredis.pack_command(words))
+            # Its stub knows tuples of one word only.
+            self.transport.write(hiredis.pack_command((command, *words)))  # type: ignore[arg-type]
 
     def abort(self, error: Exception) -> None:
         logger.warning("pub/sub connection given up: %s", error)
@@ -92,19 +95,18 @@ class _Connection(asyncio.Protocol):
 
     def tick(self) -> None:
         """Called every SILENCE_S: a connection that neither speaks nor breaks is found out here."""
-        self.silent_ticks += 1
-        if self.silent_ticks == 1:
-            return
-        if self.silent_ticks > 3:
+        if self._asked:
             self.abort(TimeoutError("no answer"))
+        self._asked = True
         self.send("PING")
 
 
 class RedisListener:
     """A Listener that keeps one connection open, and opens it anew with growing pauses when it breaks."""
 
-    def __init__(self, dial: Dial) -> None:
+    def __init__(self, dial: Dial, *, silence_s: float = SILENCE_S) -> None:
         self._dial = dial
+        self._silence_s = silence_s
         self._wanted: dict[str, asyncio.Future[None]] = {}
         # SUBSCRIBEs under way: an answer may be to an earlier one, taken back since.
         self._unconfirmed: Counter[str] = Counter()
@@ -129,8 +131,7 @@ class RedisListener:
         confirmed = self._wanted.get(channel)
         if confirmed is None:
             confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
-            if self._connection:
-                self._ask_for(channel)
+            self._ask_for(channel)
         try:
             await asyncio.wait_for(asyncio.shield(confirmed), SUBSCRIBE_TIMEOUT_S)
         except TimeoutError:
@@ -142,12 +143,10 @@ class RedisListener:
             self._connection.send("UNSUBSCRIBE", channel)
 
     async def close(self) -> None:
-        """Ends the connection and whoever waits for it."""
+        """Ends the connection."""
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
-        for confirmed in self._wanted.values():
-            confirmed.cancel()
         self._wanted.clear()
 
     def _ask_for(self, *channels: str) -> None:
@@ -172,26 +171,30 @@ class RedisListener:
         shortest, longest = BACKOFF_S
         pause = shortest
         while True:
-            connection = _Connection(self._on_batch, self._confirmed)
             try:
-                greeting = await asyncio.wait_for(self._dial(lambda made=connection: made), SUBSCRIBE_TIMEOUT_S)
+                served = await self._serve_one()
             except (OSError, StoreUnavailable) as error:
-                logger.warning("pub/sub connection refused: %s", error or type(error).__name__)
-            else:
-                pause = shortest
-                await self._serve(connection, greeting)
+                served = False
+                logger.warning("pub/sub connection refused: %s", str(error) or type(error).__name__)
+            pause = shortest if served else min(pause * 2, longest)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # spreads re-connects, guards nothing
-            pause = min(pause * 2, longest)
+
+    async def _serve_one(self) -> bool:
+        """Opens a connection and serves it until it is lost; says whether the server ever answered."""
+        connection = _Connection(self._on_batch, self._confirmed)
+        greeting = await asyncio.wait_for(self._dial(lambda: connection), SUBSCRIBE_TIMEOUT_S)
+        await self._serve(connection, greeting)
+        return connection.good
 
     async def _serve(self, connection: _Connection, greeting: list[tuple[str, ...]]) -> None:
         self._connection = connection
         self._unconfirmed.clear()
         self._resuming = True
         try:
-            for words in greeting:
+            for words in (*greeting, ("PING",)):
                 connection.send(*words)
             self._ask_for(*self._wanted)
-            while not (await asyncio.wait([connection.lost], timeout=SILENCE_S))[0]:
+            while not (await asyncio.wait([connection.lost], timeout=self._silence_s))[0]:
                 connection.tick()
         finally:
             self._connection = None

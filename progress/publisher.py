@@ -1,22 +1,23 @@
 """The Publisher: the only write end of a log, and the thread that commits for all of them.
 
 A token goes out at once if nothing went out for FLUSH_MS; those that follow are joined until then. One
-committer thread serves every Publisher of a process: it sends whatever is due in one round trip, so a task's ``token()``
-costs a lock and a list append, and the last tokens before a silence are never held back.
+committer thread serves every Publisher of a process: it sends whatever is due in one round trip, so ``token()`` costs a
+lock and a list append, and the last tokens before a silence are never held back.
 """
 
-import heapq
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
-from progress.commands import Append, Appended, Finished, FinishAttempt, Outcome
-from progress.connect import Executor
+from progress.commands import Append, Appended, FinishAttempt, Finished, Outcome
+from progress.committer import BACKOFF_S, Committer
 from progress.errors import AttemptOver, AttemptStale, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import MAIN_CHANNEL, Draft, encode_json, token_drafts, well_formed
+
+__all__ = ["OVER", "Committer", "Publisher", "as_json", "progress_draft"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,6 @@ HELD_BYTES: Final = 4 * 1024 * 1024
 APPEND_EVENTS: Final = 500
 APPEND_BYTES: Final = 1024 * 1024
 """Most events, and about most bytes, in one append."""
-BACKOFF_S: Final = (0.05, 2.0)
 
 
 class Publisher:
@@ -35,7 +35,7 @@ class Publisher:
     JobCancelled, AttemptStale or LogClosed.
     """
 
-    def __init__(self, committer: "Committer", job_id: str, attempt: int, *, lease_ms: int, flush_ms: int) -> None:
+    def __init__(self, committer: Committer, job_id: str, attempt: int, *, lease_ms: int, flush_ms: int) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.over: AttemptOver | None = None
@@ -54,6 +54,7 @@ class Publisher:
         self._number = 0
         self._last_commit = 0.0
         self._scheduled = False
+        self._finishing = False
         self._failures = 0
 
     def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
@@ -102,8 +103,7 @@ class Publisher:
         with self._changed:
             if not self._changed.wait_for(self._settled, timeout_s):
                 raise StoreUnavailable("the log could not be written in time")
-            if self.over:
-                raise self.over
+            self._raise_over()
 
     def finish(self, outcome: Outcome, value: str, *, delay_ms: int = 0) -> Finished:
         """Ends the attempt, after everything before it, however long Redis is away.
@@ -112,27 +112,43 @@ class Publisher:
         """
         with self._changed:
             self._changed.wait_for(self._settled)
+            # From here on the answer to ``command`` counts, and not what a heartbeat hears of our own end.
+            self._finishing = True
             self._number += 1
             command = FinishAttempt(self.job_id, self.attempt, self._number, outcome, value, delay_ms)
         return self._committer.insist(command)
 
     def stop(self, over: AttemptOver) -> None:
-        """Ends the right to write; the task learns of it at its next call."""
+        """Ends the right to write; the task learns of it at its next call. Only the first reason counts."""
         with self._changed:
-            if self.over is None:
-                self.over = over
+            if self._finishing or (self.over and not _is_final(over)):
+                return
+            first, self.over = self.over is None, over
+            if _is_final(over):
+                self._texts.clear()
+                self._drafts.clear()
             self._changed.notify_all()
-        if self.on_over:
-            self.on_over()
+        if first and self.on_over:
+            self._tell(self.on_over)
+
+    def _tell(self, on_over: Callable[[], None]) -> None:
+        try:
+            on_over()
+        except Exception:  # what a task hooks in here runs in the threads that keep every other task alive
+            logger.exception("job %s: on_over failed", self.job_id)
 
     def _settled(self) -> bool:
         written = not (self._texts or self._drafts or self._in_flight)
-        return written or isinstance(self.over, AttemptStale | LogClosed)
+        return written or _is_final(self.over)
 
     def _make_room(self) -> None:
         self._changed.wait_for(lambda: self.over is not None or self._held_bytes < HELD_BYTES)
+        self._raise_over()
+
+    def _raise_over(self) -> None:
         if self.over:
-            raise self.over
+            # The same one each time: it would otherwise collect every place that raised it.
+            raise self.over.with_traceback(None)
 
     def _join_texts(self) -> None:
         if self._texts:
@@ -144,7 +160,7 @@ class Publisher:
             self._scheduled = True
             self._committer.schedule(self, self._last_commit + self._flush_s)
 
-    def _take(self) -> Append | None:
+    def take(self) -> Append | None:
         """The next append, called by the committer; None where there is nothing to write."""
         with self._changed:
             self._scheduled = False
@@ -163,7 +179,7 @@ class Publisher:
         progress, self._progress = self._progress, ""
         return Append(self.job_id, self.attempt, self._number, self._lease_ms, tuple(drafts), progress)
 
-    def _done(self, answer: Appended | StoreUnavailable, now: float) -> None:
+    def done(self, answer: Appended | StoreUnavailable, now: float) -> None:
         """What became of the append; called by the committer."""
         if isinstance(answer, StoreUnavailable):
             self._put_off(answer)
@@ -189,78 +205,17 @@ class Publisher:
             self._committer.schedule(self, time.monotonic() + pause)
 
 
+def _is_final(over: AttemptOver | None) -> bool:
+    """Whether nothing that is still held can be written; after a cancel or a timeout it can."""
+    return isinstance(over, AttemptStale | LogClosed)
+
+
 OVER: Final[dict[str, type[AttemptOver]]] = {
     "cancel": JobCancelled,
     "stale": AttemptStale,
     "closed": LogClosed,
     "gone": LogClosed,
 }
-
-
-class Committer:
-    """The thread that writes for every Publisher of this process."""
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-        self._wake = threading.Condition()
-        self._due: list[tuple[float, int, Publisher]] = []
-        self._order = itertools.count()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
-        self._thread.start()
-
-    def schedule(self, publisher: Publisher, due: float) -> None:
-        """Asks for a commit at ``due`` on the monotonic clock, or as soon as possible after it."""
-        with self._wake:
-            heapq.heappush(self._due, (due, next(self._order), publisher))
-            self._wake.notify()
-
-    def insist(self, command: FinishAttempt) -> Finished:
-        """Runs a command that must not be lost: again and again until Redis answers."""
-        shortest, longest = BACKOFF_S
-        pause = shortest
-        while True:
-            try:
-                return self._executor.run(command)
-            except StoreUnavailable as error:
-                logger.warning("job %s: end not recorded, again in %.2f s: %s", command.job_id, pause, error)
-                time.sleep(pause)
-                pause = min(pause * 2, longest)
-
-    def close(self) -> None:
-        """Writes what is due and ends the thread."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while publishers := self._wait():
-            taken = [(publisher, append) for publisher in publishers if (append := publisher._take())]
-            if taken:
-                self._commit(taken)
-
-    def _commit(self, taken: list[tuple[Publisher, Append]]) -> None:
-        answers: Iterable[Any] = self._executor.run_many([append for _, append in taken])
-        now = time.monotonic()
-        for (publisher, _), answer in zip(taken, answers, strict=True):
-            publisher._done(answer, now)
-
-    def _wait(self) -> list[Publisher]:
-        """The Publishers that are due; none when closing."""
-        with self._wake:
-            while not self._closing:
-                now = time.monotonic()
-                if self._due and self._due[0][0] <= now:
-                    return self._pop(now)
-                self._wake.wait(self._due[0][0] - now if self._due else None)
-            return []
-
-    def _pop(self, now: float) -> list[Publisher]:
-        found = []
-        while self._due and self._due[0][0] <= now and len(found) < 64:
-            found.append(heapq.heappop(self._due)[2])
-        return found
 
 
 def progress_draft(fraction: float | None, **fields: Any) -> Draft:

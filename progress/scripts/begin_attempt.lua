@@ -1,11 +1,13 @@
 -- Gives a job to one attempt, so that any message for it may come twice.
--- ARGV: id, worker, lease in ms
+-- ARGV: id, worker, lease in ms, a name of this claim alone, worker as JSON
 -- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early'}
 local id, now = ARGV[1], clock()
-local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
+local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at', 'claim', 'last_seq')
 if not r[1] then return {'gone'} end
 if ENDED[r[1]] then return {'ended'} end
 if r[1] == 'running' then
+  -- The reply to it was lost: it is the same claim.
+  if r[8] == ARGV[4] then return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)} end
   if tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) > now then return {'held'} end
   if not lose(id, now) then return {'ended'} end
   r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
@@ -13,10 +15,10 @@ end
 if r[6] and tonumber(r[6]) > now then return {'early'} end
 
 local attempt = tonumber(r[2]) + 1
-redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'append_number', 0)
+redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0)
 redis.call('HDEL', KEY.job .. id, 'due_at')
 if not r[7] then redis.call('HSET', KEY.job .. id, 'started_at', now) end
-local seq = write(id, now, attempt, {'started', '"worker":' .. cjson.encode(ARGV[2]) .. ',"rollback_to":' .. r[5]})
+local seq = write(id, now, attempt, {'started', '"worker":' .. ARGV[5] .. ',"rollback_to":' .. r[5]})
 if attempt > 1 then
   local voids = read(id, 'voids')[1] or ''
   redis.call('HSET', KEY.job .. id, 'voids', voids .. r[5] .. '-' .. seq .. ',')

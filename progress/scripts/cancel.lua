@@ -1,5 +1,5 @@
 -- Asks for a job's end. One that no worker holds ends here; one that runs learns of it from its next append or heartbeat.
--- ARGV: id, reason
+-- ARGV: id, reason as JSON
 -- Reply: 'cancelled' | 'requested' | 'again' | 'ended' | 'gone'
 local id, now = ARGV[1], clock()
 local r = read(id, 'status', 'attempt', 'cancel_requested')
@@ -9,10 +9,10 @@ if ENDED[r[1]] then return 'ended' end
 local held = r[1] == 'running' and tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) > now
 if held then
   if r[3] then return 'again' end
-  redis.call('HSET', KEY.job .. id, 'cancel_requested', 1)
+  redis.call('HSET', KEY.job .. id, 'cancel_requested', ARGV[2])
   return 'requested'
 end
-redis.call('HSET', KEY.job .. id, 'cancel_requested', 1)
+redis.call('HSET', KEY.job .. id, 'cancel_requested', ARGV[2])
 redis.call('HDEL', KEY.job .. id, 'error')
-finish(id, now, r[2], 'cancelled', '"reason":' .. cjson.encode(ARGV[2]))
+finish(id, now, r[2], 'cancelled', '"reason":' .. ARGV[2])
 return 'cancelled'

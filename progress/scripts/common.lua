@@ -104,7 +104,7 @@ local function lose(id, now)
   local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority')
   redis.call('ZREM', KEY.leases, id)
   if r[3] then
-    finish(id, now, r[1], 'cancelled', '"reason":"requested"')
+    finish(id, now, r[1], 'cancelled', '"reason":' .. r[3])
     return false
   end
   if tonumber(r[1]) >= tonumber(r[2]) then

@@ -1,29 +1,31 @@
 -- Makes a job: its record, event 1 (`queued`), its place in queue and lists.
--- ARGV: id, idempotency key ('' for none), fingerprint, idempotency TTL in s, delay in ms, field, value, …
+-- ARGV: id, idempotency key ('' for none), fingerprint, idempotency TTL in s, delay in ms,
+--   inside of event 1, field, value, …
 -- Reply: {'created' | 'existing' | 'conflict', id}
 local id, idem, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 if idem ~= '' then
   local held = redis.call('GET', KEY.idem .. idem)
   if held then
     local owner, print = string.match(held, '^(%S+) (%S+)$')
+    -- The API sends the same id again when a reply was lost.
+    if owner == id then return {print == fingerprint and 'created' or 'conflict', id} end
     -- A job that was deleted or has expired no longer holds its key.
     if redis.call('EXISTS', KEY.job .. owner) == 1 then
       return {print == fingerprint and 'existing' or 'conflict', owner}
     end
   end
 end
--- The API sends the same id again when a reply was lost.
 if redis.call('EXISTS', KEY.job .. id) == 1 then return {'created', id} end
 
 local now, delay = clock(), tonumber(ARGV[5])
 redis.call('HSET', KEY.job .. id, 'id', id, 'status', 'queued', 'attempt', '0', 'last_seq', '0', 'append_number', '0',
-  'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, unpack(ARGV, 6))
+  'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, unpack(ARGV, 7))
 local r = read(id, 'kind', 'queue', 'priority')
 for _, k in ipairs({r[1], ''}) do
   redis.call('ZADD', index(k, ''), 0, id)
   redis.call('ZADD', index(k, 'queued'), 0, id)
 end
-write(id, now, 0, {'queued', '"queue":' .. cjson.encode(r[2]) .. ',"priority":' .. r[3]})
+write(id, now, 0, {'queued', ARGV[6]})
 if delay > 0 then
   redis.call('HSET', KEY.job .. id, 'due_at', now + delay)
   redis.call('ZADD', KEY.due, now + delay, id)

@@ -32,9 +32,10 @@ elseif outcome == 'failed' then
   redis.call('HSET', KEY.job .. id, 'error', value)
   seq = finish(id, now, attempt, outcome, '"error":' .. value)
 else
-  if ARGV[4] == 'succeeded' then redis.call('HSET', KEY.job .. id, 'result', value) end
+  -- An error that a cancel has overtaken is nobody's result.
+  if value ~= '' and (ARGV[4] == 'succeeded' or ARGV[4] == 'cancelled') then redis.call('HSET', KEY.job .. id, 'result', value) end
   redis.call('HDEL', KEY.job .. id, 'error')
-  seq = finish(id, now, attempt, outcome, '"reason":"requested"')
+  seq = finish(id, now, attempt, outcome, '"reason":' .. (r[1] or '"requested"'))
 end
 redis.call('HSET', KEY.job .. id, 'append_seq', seq)
 return {outcome, seq}

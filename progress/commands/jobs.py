@@ -1,0 +1,170 @@
+"""Commands on whole jobs: made, read, listed, cancelled, deleted."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from progress import keys
+from progress.commands.command import Arg, Command
+from progress.events import Draft, encode_json
+from progress.jobs import Job, NewJob
+
+Cancelled = Literal["cancelled", "requested", "again", "ended", "gone"]
+Deleted = Literal["deleted", "running", "gone"]
+
+
+@dataclass(frozen=True)
+class Created:
+    """What became of a submission: ``created``, ``existing`` (same key, same body) or ``conflict``."""
+
+    outcome: Literal["created", "existing", "conflict"]
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """How much of a job is kept, and for how long after its end."""
+
+    events_ttl_s: int
+    result_ttl_s: int
+    max_events: int
+
+
+@dataclass(frozen=True)
+class CreateJob(Command[Created]):
+    """Makes a job, or finds the one that its idempotency key already made."""
+
+    script = "create"
+    job: NewJob
+    lifetimes: Lifetimes
+    idempotency_key: str = ""
+    fingerprint: str = "-"
+
+    def args(self) -> list[Arg]:
+        """See ``create.lua``."""
+        idem = f"{self.job.owner or ''}:{self.idempotency_key}" if self.idempotency_key else ""
+        head: list[Arg] = [
+            self.job.id,
+            idem,
+            self.fingerprint,
+            keys.IDEMPOTENCY_TTL_S,
+            round(self.job.delay_s * 1000),
+            Draft.of("queued", queue=self.job.queue, priority=self.job.priority).fields,
+        ]
+        return head + list(self._fields())
+
+    def _fields(self) -> Iterator[Arg]:
+        job = self.job
+        values: dict[str, Arg | None] = {
+            "kind": job.kind,
+            "queue": job.queue,
+            "priority": job.priority,
+            "max_attempts": job.max_attempts,
+            "input": encode_json(job.input),
+            "metadata": encode_json(job.metadata),
+            "events_ttl_s": self.lifetimes.events_ttl_s,
+            "result_ttl_s": self.lifetimes.result_ttl_s,
+            "max_events": self.lifetimes.max_events,
+            "timeout_s": job.timeout_s,
+            "cancel_after_s": job.cancel_after_s,
+            "webhook": job.webhook,
+            "retry_of": job.retry_of,
+            "owner": job.owner,
+        }
+        for name, value in values.items():
+            if value is not None:
+                yield from (name, value)
+
+    def parse(self, reply: Any) -> Created:
+        """``[outcome, id]``."""
+        return Created(reply[0].decode(), reply[1].decode())
+
+
+@dataclass(frozen=True)
+class CancelJob(Command[Cancelled]):
+    """Asks for a job's end."""
+
+    script = "cancel"
+    job_id: str
+    reason: str = "requested"
+
+    def args(self) -> list[Arg]:
+        """See ``cancel.lua``."""
+        return [self.job_id, encode_json(self.reason)]
+
+    def parse(self, reply: Any) -> Cancelled:
+        """One word."""
+        answer: Cancelled = reply.decode()
+        return answer
+
+
+@dataclass(frozen=True)
+class DeleteJob(Command[Deleted]):
+    """Deletes a job that no worker holds."""
+
+    script = "delete"
+    job_id: str
+
+    def args(self) -> list[Arg]:
+        """See ``delete.lua``."""
+        return [self.job_id]
+
+    def parse(self, reply: Any) -> Deleted:
+        """One word."""
+        answer: Deleted = reply.decode()
+        return answer
+
+
+@dataclass(frozen=True)
+class ReadJob(Command[Job | None]):
+    """One job with its place in the queue, or None."""
+
+    script = "read_job"
+    job_id: str
+
+    def args(self) -> list[Arg]:
+        """See ``read_job.lua``."""
+        return [self.job_id]
+
+    def parse(self, reply: Any) -> Job | None:
+        """``[record, position, served]`` or nothing."""
+        if not reply:
+            return None
+        return read_record(reply[0], queue_position=int(reply[1]) or None, queue_served=bool(reply[2]))
+
+
+@dataclass(frozen=True)
+class ListJobs(Command[list[Job]]):
+    """A page of jobs, newest first; ``cursor`` is the last id of the page before. Inputs are left out."""
+
+    script = "list_jobs"
+    kind: str = ""
+    status: str = ""
+    cursor: str = ""
+    limit: int = 50
+
+    def args(self) -> list[Arg]:
+        """See ``list_jobs.lua``."""
+        return [self.kind, self.status, self.cursor, self.limit]
+
+    def parse(self, reply: Any) -> list[Job]:
+        """One record a job."""
+        return [read_record(flat) for flat in reply]
+
+
+_NUMBERS = ("priority", "attempt", "max_attempts", "created_at", "last_seq", "started_at", "finished_at", "due_at")
+_TEXTS = ("voids", "id", "kind", "status", "queue", "retry_of", "webhook", "worker")
+_SECONDS = ("timeout_s", "cancel_after_s")
+_JSON = ("input", "metadata", "progress", "result", "error", "checkpoint")
+
+
+def read_record(flat: Any, **extra: Any) -> Job:
+    """A job from the fields of its hash, as Redis lists them: name, value, name, value, …"""
+    record = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    values: dict[str, Any] = {"input": {}}
+    values |= {name: int(float(record[name])) for name in (*_NUMBERS, "checkpoint_seq") if name in record}
+    values |= {name: record[name].decode() for name in _TEXTS if name in record}
+    values |= {name: float(record[name]) for name in _SECONDS if name in record}
+    values |= {name: json.loads(record[name]) for name in _JSON if record.get(name)}
+    return Job(**values, cancel_requested="cancel_requested" in record, **extra)

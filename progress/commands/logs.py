@@ -1,0 +1,58 @@
+"""Commands that read logs."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from progress.commands.command import Arg, Command
+from progress.events import Event
+
+LOG_PAGE: Final = 512
+"""Most events read from a log at once."""
+LOG_PAGE_BYTES: Final = 256 * 1024
+"""No further event is read into a page that holds this many bytes."""
+LAST_SEQ: Final = 2**53
+"""No log comes so far; above it Lua's numbers have holes, and far above it Redis refuses a position."""
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Events after a cursor, in order, and where the log now ends. ``last_seq`` is None where there is no such job."""
+
+    events: list[Event]
+    last_seq: int | None
+    ended: bool
+
+
+@dataclass(frozen=True)
+class ReadLog(Command[LogPage]):
+    """At most ``limit`` events with a ``seq`` above ``after``."""
+
+    script = "read_log"
+    job_id: str
+    after: int
+    limit: int = LOG_PAGE
+
+    def args(self) -> list[Arg]:
+        """See ``read_log.lua``."""
+        return [self.job_id, min(max(self.after, 0), LAST_SEQ), self.limit, LOG_PAGE_BYTES]
+
+    def parse(self, reply: Any) -> LogPage:
+        """``[last seq or -1, ended, [event, …]]``."""
+        last_seq = int(reply[0])
+        return LogPage([Event.parse(raw) for raw in reply[2]], None if last_seq < 0 else last_seq, bool(reply[1]))
+
+
+@dataclass(frozen=True)
+class ReadHeads(Command[list[int | None]]):
+    """The last ``seq`` of each job, None where it is gone."""
+
+    script = "read_heads"
+    job_ids: tuple[str, ...]
+
+    def args(self) -> list[Arg]:
+        """See ``read_heads.lua``."""
+        return list(self.job_ids)
+
+    def parse(self, reply: Any) -> list[int | None]:
+        """-1 stands for None."""
+        return [None if int(seq) < 0 else int(seq) for seq in reply]

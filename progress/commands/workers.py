@@ -1,0 +1,110 @@
+"""Commands about all jobs at once: who works, what waits, what was lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from progress import keys
+from progress.commands.command import Arg, Command
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A job that somebody must enqueue."""
+
+    job_id: str
+    queue: str
+    priority: int
+
+
+def _waiting(flat: Sequence[bytes]) -> list[Waiting]:
+    triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return [Waiting(job_id.decode(), queue.decode(), int(priority)) for job_id, queue, priority in triples]
+
+
+@dataclass(frozen=True)
+class Sweep(Command[list[Waiting] | None]):
+    """Jobs that are due or whose attempt is lost; None where another worker sweeps."""
+
+    script = "sweep"
+    worker: str
+    limit: int = 100
+
+    def args(self) -> list[Arg]:
+        """See ``sweep.lua``."""
+        return [self.worker, keys.SWEEPER_TTL_MS, self.limit]
+
+    def parse(self, reply: Any) -> list[Waiting] | None:
+        """``[mine, triples]``."""
+        return _waiting(reply[1]) if reply[0] else None
+
+
+@dataclass(frozen=True)
+class LongWaiting(Command[list[Waiting]]):
+    """Jobs that have been in a queue for at least ``least_ms``; their wait begins anew."""
+
+    script = "waiting"
+    queue: str
+    least_ms: int
+    limit: int = 100
+
+    def args(self) -> list[Arg]:
+        """See ``waiting.lua``."""
+        return [self.queue, self.least_ms, self.limit]
+
+    def parse(self, reply: Any) -> list[Waiting]:
+        """Triples."""
+        return _waiting(reply)
+
+
+@dataclass(frozen=True)
+class WorkerSeen(Command[None]):
+    """Notes that a worker serves some queues."""
+
+    script = "worker_seen"
+    worker: str
+    queues: tuple[str, ...]
+
+    def args(self) -> list[Arg]:
+        """See ``worker_seen.lua``."""
+        return [self.worker, keys.PRESENCE_TTL_S, *self.queues]
+
+    def parse(self, reply: Any) -> None:
+        """Nothing to tell."""
+
+
+@dataclass(frozen=True)
+class QueueHealth:
+    """A queue as people see it: how many jobs wait, and the workers that serve it."""
+
+    waiting: int
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Health:
+    """Jobs that run, and each queue."""
+
+    running: int
+    queues: dict[str, QueueHealth]
+
+
+@dataclass(frozen=True)
+class ReadHealth(Command[Health]):
+    """Who works and what waits."""
+
+    script = "health"
+    queues: tuple[str, ...]
+
+    def args(self) -> list[Arg]:
+        """See ``health.lua``."""
+        return list(self.queues)
+
+    def parse(self, reply: Any) -> Health:
+        """``[running, [queue, waiting, workers, …]]``."""
+        flat = reply[1]
+        triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        return Health(
+            int(reply[0]),
+            {q.decode(): QueueHealth(int(n), tuple(w.decode() for w in workers)) for q, n, workers in triples},
+        )

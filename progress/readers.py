@@ -1,0 +1,197 @@
+"""Readers: the Subscription, one cursor into a Feed or the Log; the follower of all activity; and how both wait.
+
+A reader has one state, its cursor, and asks one question: what comes after it? The answer is in the Feed's tail, or in
+the Log, or not there yet. First load, re-connect, slow reader, lost message and restart are that one path.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from progress.errors import StoreUnavailable
+from progress.events import Event, Gap
+from progress.feed import Feed, Page, Reader, gap_before
+
+RETRY_S: Final = 0.25
+"""How long a reader, or the Hub, waits before it asks a Redis again that did not answer."""
+
+Entry = Event | Gap
+
+
+class HubClosing(Exception):  # noqa: N818  # an announcement to readers, not an error
+    """The process is going away; readers come back to another one, or to the next."""
+
+
+class Source(Protocol):
+    """What readers need of the Hub."""
+
+    closing: bool
+    waiting: "set[Waker]"
+
+    async def read_page(self, feed: Feed, after: int) -> Page:
+        """A page of a Feed's Log. Raises StoreUnavailable."""
+
+    def release(self, feed: Feed, reader: Reader) -> None:
+        """A reader leaves."""
+
+
+class Waker:
+    """Lets one task wait for any of its Subscriptions."""
+
+    def __init__(self, hub: Source) -> None:
+        self._hub = hub
+        self._waiter: asyncio.Future[None] | None = None
+        self._woken = False
+
+    def wake(self) -> None:
+        """There may be something to read."""
+        self._woken = True
+        _finish(self._waiter)
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Returns True after a wake, False when that took longer than ``timeout_s``.
+
+        Raises:
+            HubClosing: the process is going away.
+        """
+        if not self._woken and not self._hub.closing:
+            await self._wait(timeout_s)
+        if self._hub.closing:
+            raise HubClosing
+        woken, self._woken = self._woken, False
+        return woken
+
+    async def _wait(self, timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, _finish, self._waiter)
+        self._hub.waiting.add(self)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._hub.waiting.discard(self)
+            self._waiter = None
+
+
+def _finish(waiter: "asyncio.Future[None] | None") -> None:
+    if waiter and not waiter.done():
+        waiter.set_result(None)
+
+
+class Subscription:
+    """One reader's cursor into a Feed, falling back to the Log. A context manager: leaving it lets the Feed go."""
+
+    def __init__(self, hub: Source, feed: Feed, cursor: int, waker: Waker, *, exact: bool = False) -> None:
+        self.cursor = feed.head if cursor < 0 else cursor
+        self.job_id = feed.job_id
+        self._hub = hub
+        self._feed = feed
+        self._waker = waker
+        self._exact = exact
+        feed.readers.add(self)
+
+    def wake(self) -> None:
+        """See Reader."""
+        self._waker.wake()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will ever come after the cursor."""
+        return self._feed.closed and self.cursor >= self._feed.head
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended because the job's record is gone, and not with a last event."""
+        return self._feed.lost
+
+    async def poll(self) -> Sequence[Entry]:
+        """What there is after the cursor, at most about LOG_PAGE events; empty where nothing is there yet.
+
+        Raises:
+            HubClosing: the process is going away.
+            StoreUnavailable: the Log is needed and cannot be read now.
+        """
+        if self._hub.closing:
+            raise HubClosing
+        events = self._feed.after(self.cursor)
+        if events is None:
+            return await self._poll_log()
+        if events:
+            self.cursor = self._feed.head
+        return events
+
+    async def _poll_log(self) -> Sequence[Entry]:
+        page = await self._hub.read_page(self._feed, self.cursor)
+        events = page.events if self._exact else page.joined
+        first = page.events[0].seq if page.events else None
+        gap = gap_before(self.cursor, first, self._feed.head, self.job_id)
+        self.cursor = page.events[-1].seq if page.events else self._feed.head
+        return [gap, *events] if gap else events
+
+    async def batches(self, idle_s: float) -> AsyncIterator[Sequence[Entry]]:
+        """Everything after the cursor, until the log's last event; an empty list after ``idle_s`` of silence.
+
+        Raises:
+            HubClosing: the process is going away.
+        """
+        while True:
+            try:
+                entries = await self.poll()
+            except StoreUnavailable:
+                # An open stream stays open: the Hub reads again once Redis is back, and wakes us.
+                await self._waker.wait(RETRY_S)
+                continue
+            if entries:
+                yield entries
+            elif self.ended:
+                return
+            elif not await self._waker.wait(idle_s):
+                yield []
+
+    def close(self) -> None:
+        """Leaves the Feed."""
+        self._hub.release(self._feed, self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ActivityReader:
+    """One reader of the activity of all jobs: a bounded backlog, and a mark where it overflowed."""
+
+    BACKLOG: Final = 1000
+
+    def __init__(self, hub: Source) -> None:
+        self._hub = hub
+        self._waker = Waker(hub)
+        self._backlog: list[Event] = []
+        self.overflowed = False
+
+    def push(self, events: Iterable[Event]) -> None:
+        """Takes events; the backlog of a reader who is too slow is dropped, and it is told so."""
+        self._backlog.extend(events)
+        if len(self._backlog) > self.BACKLOG:
+            self._backlog.clear()
+            self.overflowed = True
+        self._waker.wake()
+
+    def missed(self) -> None:
+        """Marks that messages may have been lost, so that the reader fetches the list anew."""
+        self.overflowed = True
+        self._waker.wake()
+
+    async def next(self, idle_s: float) -> list[Event]:
+        """What came since the last call; empty after ``idle_s`` of silence. Raises HubClosing."""
+        if not self._backlog and not self.overflowed:
+            await self._waker.wait(idle_s)
+        if self._hub.closing:
+            raise HubClosing
+        events, self._backlog = self._backlog, []
+        return events
