@@ -13,7 +13,7 @@ from tasks.registry import Kind, kinds
 
 # A hung broker must not hold a submission longer than this.
 SOCKET: Final = {"socket_timeout": 2, "socket_connect_timeout": 1}
-NOT_FOUND: Final = 404
+NOT_FOUND: Final = "404"
 IMPATIENT: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
@@ -96,7 +96,7 @@ class CeleryQueue:
         try:
             return int(self._producer.channel.queue_declare(queue, passive=True).message_count)
         except self._connection.channel_errors as error:
-            if getattr(error, "code", None) != NOT_FOUND:
+            if str(getattr(error, "reply_code", "")) != NOT_FOUND:
                 raise
             # Redis has no empty queue; and RabbitMQ closes the channel with this answer.
             self._drop()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from progress.connect import AsyncRedisExecutor, RedisExecutor
+from tests.support.live import Live, running
 from tests.support.redis_server import RedisServer
 
 
@@ -36,3 +37,10 @@ async def async_executor(redis_url: str) -> AsyncIterator[AsyncRedisExecutor]:
     executor = AsyncRedisExecutor(redis_url)
     yield executor
     await executor.close()
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """A whole Jobcast, shared by the tests that leave it as they found it. One that breaks things runs its own."""
+    with running() as shared:
+        yield shared

@@ -1,0 +1,96 @@
+"""Kinds of job for tests: what they publish, and how they misbehave, stands in their input."""
+
+import os
+import time
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import Retry, TaskError
+from tasks.progress import Progress
+from tasks.registry import job
+
+
+class SpeakInput(BaseModel):
+    """What to say, piece by piece; ``pause_s`` after each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pieces: list[str] = Field(default_factory=list)
+    repeat: int = Field(1, ge=0)
+    pause_s: float = Field(0.0, ge=0)
+
+
+@job("speak", queue="llm")
+def speak(task_input: SpeakInput, progress: Progress) -> dict[str, Any]:
+    """Publishes its pieces as tokens."""
+    characters = 0
+    for _ in range(task_input.repeat):
+        for piece in task_input.pieces:
+            progress.token(piece)
+            characters += len(piece)
+            if task_input.pause_s:
+                time.sleep(task_input.pause_s)
+    return {"characters": characters}
+
+
+@job("speak-cpu", queue="cpu")
+def speak_cpu(task_input: SpeakInput, progress: Progress) -> dict[str, Any]:
+    """The same on a prefork worker."""
+    return speak(task_input, progress)  # type: ignore[no-any-return]  # @job gives back the function itself
+
+
+class CountInput(BaseModel):
+    """How far to count, and how long each step takes."""
+
+    total: int = Field(10, ge=0)
+    pause_s: float = Field(0.0, ge=0)
+
+
+@job("count", queue="cpu")
+def count(task_input: CountInput, progress: Progress) -> dict[str, int]:
+    """Counts, as a job over many items does."""
+    for _ in progress.track(range(task_input.total), step="counting"):
+        time.sleep(task_input.pause_s)
+    return {"total": task_input.total}
+
+
+class SilentInput(BaseModel):
+    """How long to say nothing."""
+
+    seconds: float = Field(60.0, ge=0)
+
+
+@job("silent", queue="llm")
+def silent(task_input: SilentInput, progress: Progress) -> dict[str, bool]:
+    """Publishes nothing, but looks whether it is to stop."""
+    deadline = time.monotonic() + task_input.seconds
+    while time.monotonic() < deadline and not progress.cancelled:
+        time.sleep(0.02)
+    return {"cancelled": progress.cancelled}
+
+
+class FailInput(BaseModel):
+    """How to fail, and for how many attempts."""
+
+    how: str = "error"
+    attempts: int = 100
+
+
+@job("fail", queue="llm", backoff_s=(0.05, 0.1))
+def fail(task_input: FailInput, progress: Progress) -> dict[str, int]:
+    """Fails, until it has done so often enough."""
+    progress.token(f"attempt {progress.attempt} ")
+    if progress.attempt > task_input.attempts:
+        return {"attempt": progress.attempt}
+    match task_input.how:
+        case "retry":
+            raise Retry(after_s=0.05)
+        case "final":
+            raise TaskError("told_to", "told to fail for good")
+        case "result":
+            return {"attempt": float("nan")}  # type: ignore[dict-item]  # what a task ought not to return
+        case "crash":
+            os._exit(9)
+        case _:
+            raise RuntimeError("told to fail")
