@@ -1,0 +1,122 @@
+"""The twin's scripts on whole jobs and on logs.
+
+Each function is a script under its name: it takes the ARGV that Redis would get, as text, and answers what Redis would.
+The contract suite holds the two together; where they differ, the twin is wrong.
+"""
+
+from typing import Any, Final
+
+from progress.jobs import ENDED
+from progress.testing.keyspace import Keyspace, flat
+
+LISTED: Final = (
+    *("id", "kind", "status", "queue", "priority", "attempt", "max_attempts", "created_at", "last_seq", "metadata"),
+    *("started_at", "finished_at", "due_at", "progress", "result", "error", "retry_of", "cancel_requested"),
+)
+
+
+def create(space: Keyspace, *argv: str) -> Any:
+    """create.lua"""
+    job_id, idem, fingerprint, idem_ttl_s, delay_ms, queued, *fields = argv
+    now = space.now()
+    if held := space.idempotency.get(idem):
+        owner, known = held.split(" ")
+        if owner in space.jobs:
+            fresh = "created" if owner == job_id else "existing"
+            return [fresh if known == fingerprint else "conflict", owner]
+    if job_id in space.jobs:
+        return ["created", job_id]
+    job = space.jobs[job_id] = dict.fromkeys(("attempt", "last_seq", "append_number", "append_seq"), "0")
+    job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now)}
+    job |= dict(zip(fields[::2], fields[1::2], strict=True))
+    for status in ("", "queued"):
+        space.enlist(job_id, job["kind"], status)
+    space.write(job, now, "0", ("queued", queued))
+    if int(delay_ms) > 0:
+        space.due[job_id] = now + int(delay_ms)
+        job["due_at"] = str(now + int(delay_ms))
+    else:
+        space.enter_queue(job, now)
+    if idem:
+        space.idempotency[idem] = f"{job_id} {fingerprint}"
+        space.ttls["idempotency", idem] = now + int(idem_ttl_s) * 1000
+    return ["created", job_id]
+
+
+def cancel(space: Keyspace, job_id: str, reason: str) -> Any:
+    """cancel.lua"""
+    now = space.now()
+    job = space.jobs.get(job_id)
+    if job is None:
+        return "gone"
+    if job["status"] in ENDED:
+        return "again" if job["status"] == "cancelled" else "ended"
+    if job["status"] == "running" and space.leases.get(job_id, 0) > now:
+        again = "cancel_requested" in job
+        job.setdefault("cancel_requested", reason)
+        return "again" if again else "requested"
+    job["cancel_requested"] = reason
+    job.pop("error", None)
+    space.finish(job, now, job["attempt"], "cancelled", f'"reason":{reason}')
+    return "cancelled"
+
+
+def delete(space: Keyspace, job_id: str) -> Any:
+    """delete.lua"""
+    now = space.now()
+    job = space.jobs.get(job_id)
+    if job is None:
+        return "gone"
+    if job["status"] in ("running", "retrying"):
+        return "running"
+    if job["status"] not in ENDED:
+        space.finish(job, now, job["attempt"], "cancelled", '"reason":"deleted"')
+    for status in ("", job["status"]):
+        space.delist(job_id, job["kind"], status)
+    space.expiry.pop(f"{job_id} {job['kind']} {job['status']}", None)
+    for place in (space.jobs, space.logs):
+        place.pop(job_id, None)
+    for kind in ("jobs", "logs"):
+        space.ttls.pop((kind, job_id), None)
+    return "deleted"
+
+
+def read_job(space: Keyspace, job_id: str) -> Any:
+    """read_job.lua"""
+    now = space.now()
+    job = space.jobs.get(job_id)
+    if job is None:
+        return []
+    queue = space.ranked(job["queue"])
+    served = any(until >= now for until in space.workers[job["queue"]].values())
+    return [flat(job), queue.index(job_id) + 1 if job_id in queue else 0, int(served)]
+
+
+def list_jobs(space: Keyspace, kind: str, status: str, cursor: str, limit: str) -> Any:
+    """list_jobs.lua"""
+    space.now()
+    listed = space.index[kind, status]
+    listed &= space.jobs.keys()
+    page = [job_id for job_id in sorted(listed, reverse=True) if not cursor or job_id < cursor][: int(limit)]
+    return [flat(space.jobs[job_id], LISTED) for job_id in page]
+
+
+def read_log(space: Keyspace, job_id: str, after: str, limit: str, most_bytes: str) -> Any:
+    """read_log.lua"""
+    space.now()
+    job = space.jobs.get(job_id)
+    if job is None:
+        return [-1, 0, []]
+    events: list[str] = []
+    left = int(most_bytes)
+    for seq, event in space.logs.get(job_id, []):
+        if seq > int(after) and len(events) < int(limit) and left > 0:
+            events.append(event)
+            left -= len(event.encode())
+    return [int(job["last_seq"]), int(job["status"] in ENDED), events]
+
+
+def read_heads(space: Keyspace, *job_ids: str) -> Any:
+    """read_heads.lua"""
+    space.now()
+    return [int(space.jobs[job_id]["last_seq"]) if job_id in space.jobs else -1 for job_id in job_ids]

@@ -1,0 +1,135 @@
+"""The twin's Redis: the keys as dictionaries, and what ``scripts/common.lua`` does to them."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+from progress import keys
+from progress.events import rfc3339
+from progress.jobs import ENDED
+
+Record = dict[str, str]
+Scores = dict[str, float]
+ACTIVITY: Final = frozenset({"queued", "started", "progress", "retrying", *ENDED})
+LOST: Final = '{"code":"worker_lost","message":"the worker died or stopped answering","retryable":true}'
+REQUESTED: Final = '"requested"'
+
+
+class Keyspace:
+    """The keys of ``progress/keys.py`` and the time. What has expired is removed when the time is asked for."""
+
+    def __init__(self, clock: Callable[[], int], publish: Callable[[str, str], None]) -> None:
+        self._clock = clock
+        self.publish = publish
+        self.jobs: dict[str, Record] = {}
+        self.logs: dict[str, list[tuple[int, str]]] = {}
+        self.idempotency: dict[str, str] = {}
+        self.index: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.queues: dict[str, Scores] = defaultdict(dict)
+        self.workers: dict[str, Scores] = defaultdict(dict)
+        self.due: Scores = {}
+        self.leases: Scores = {}
+        self.expiry: Scores = {}
+        self.sweeper = ("", 0)
+        self.ttls: dict[tuple[str, str], int] = {}
+        """By kind of key (the name of an attribute) and id: the epoch ms at which it goes."""
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+        now = self._clock()
+        for place, until in tuple(self.ttls.items()):
+            if until <= now:
+                getattr(self, place[0]).pop(place[1], None)
+                del self.ttls[place]
+        return now
+
+    def enlist(self, job_id: str, kind: str, status: str) -> None:
+        """Puts a job into the lists of a status, of its kind and of all."""
+        self.index[kind, status].add(job_id)
+        self.index["", status].add(job_id)
+
+    def delist(self, job_id: str, kind: str, status: str) -> None:
+        """Takes it out of them."""
+        self.index[kind, status].discard(job_id)
+        self.index["", status].discard(job_id)
+
+    def set_status(self, job: Record, status: str) -> None:
+        """``set_status`` of common.lua."""
+        self.delist(job["id"], job["kind"], job["status"])
+        self.enlist(job["id"], job["kind"], status)
+        job["status"] = status
+
+    def write(self, job: Record, now: int, attempt: str, drafts: tuple[str, ...]) -> int:
+        """``write`` of common.lua."""
+        seq, lines = int(job["last_seq"]), []
+        log = self.logs.setdefault(job["id"], [])
+        for kind, fields in zip(drafts[::2], drafts[1::2], strict=True):
+            if kind == "checkpoint":
+                job |= {"checkpoint": fields, "checkpoint_seq": str(seq)}
+                continue
+            seq += 1
+            head = f'{{"seq":{seq},"type":"{kind}","attempt":{attempt},"at":"{rfc3339(now)}"'
+            body = f",{fields}" if fields else ""
+            lines.append(f"{head}{body}}}")
+            log.append((seq, lines[-1]))
+            if kind in ACTIVITY:
+                shown = "" if kind == "succeeded" else body
+                self.publish(keys.ACTIVITY, f'{head}{shown},"job":"{job["id"]}","kind":"{job["kind"]}"}}')
+        del log[: -int(job["max_events"])]
+        job["last_seq"] = str(seq)
+        if lines:
+            self.publish(keys.live(job["id"]), "\n".join(lines))
+        return seq
+
+    def enter_queue(self, job: Record, now: int) -> None:
+        """``enter_queue`` of common.lua."""
+        job["queued_at"] = str(now)
+        self.queues[job["queue"]][job["id"]] = (9 - int(job["priority"])) * 1e13 + now
+
+    def ranked(self, queue: str) -> list[str]:
+        """The jobs of a queue, the next one first."""
+        scores = self.queues[queue]
+        return sorted(scores, key=lambda job_id: (scores[job_id], job_id))
+
+    def finish(self, job: Record, now: int, attempt: str, status: str, fields: str) -> int:
+        """``finish`` of common.lua."""
+        seq, job_id = self.write(job, now, attempt, (status, fields)), job["id"]
+        job["finished_at"] = str(now)
+        self.set_status(job, status)
+        for scores in (self.leases, self.due, self.queues[job["queue"]]):
+            scores.pop(job_id, None)
+        self.ttls["logs", job_id] = now + int(job["events_ttl_s"]) * 1000
+        self.ttls["jobs", job_id] = until = now + int(job["result_ttl_s"]) * 1000
+        self.expiry[f"{job_id} {job['kind']} {status}"] = until
+        return seq
+
+    def lose(self, job: Record, now: int) -> bool:
+        """``lose`` of common.lua."""
+        self.leases.pop(job["id"], None)
+        if "cancel_requested" in job:
+            self.finish(job, now, job["attempt"], "cancelled", f'"reason":{job["cancel_requested"]}')
+            return False
+        if int(job["attempt"]) >= int(job["max_attempts"]):
+            job["error"] = LOST
+            self.finish(job, now, job["attempt"], "failed", f'"error":{LOST}')
+            return False
+        self.write(job, now, job["attempt"], ("retrying", f'"delay_s":0,"error":{LOST}'))
+        self.set_status(job, "retrying")
+        self.enter_queue(job, now)
+        return True
+
+    def refusal(self, job_id: str, attempt: str, number: str) -> str:
+        """``refuse`` of common.lua; empty where it says nil."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "gone"
+        if job["attempt"] == attempt and int(number) <= int(job["append_number"]):
+            return "seen"
+        if job["status"] in ENDED:
+            return "closed"
+        return "" if job["attempt"] == attempt and job["status"] == "running" else "stale"
+
+
+def flat(job: Record, names: tuple[str, ...] = ()) -> list[str]:
+    """A record as HGETALL lists it: name, value, name, value, …"""
+    return [part for name in names or job if name in job for part in (name, job[name])]

@@ -1,0 +1,86 @@
+"""The twin's scripts about all jobs at once.
+
+Each function is a script under its name: it takes the ARGV that Redis would get, as text, and answers what Redis would.
+The contract suite holds the two together; where they differ, the twin is wrong.
+"""
+
+from typing import Any
+
+from progress.testing.keyspace import Keyspace
+
+
+def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str) -> Any:
+    """sweep.lua"""
+    now = space.now()
+    holder, until = space.sweeper
+    if until > now and holder != worker:
+        return [0, []]
+    space.sweeper = (worker, now + int(lock_ms))
+    found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
+    _forget_expired(space, now, int(limit))
+    return [1, _triples(space, found)]
+
+
+def _take_due(space: Keyspace, now: int, limit: int) -> list[str]:
+    taken = []
+    for job_id in _up_to(space.due, now, limit):
+        del space.due[job_id]
+        if job := space.jobs.get(job_id):
+            del job["due_at"]
+            space.enter_queue(job, now)
+            taken.append(job_id)
+    return taken
+
+
+def _take_lost(space: Keyspace, now: int, limit: int) -> list[str]:
+    return [job_id for job_id in _up_to(space.leases, now, limit) if space.lose(space.jobs[job_id], now)]
+
+
+def _forget_expired(space: Keyspace, now: int, limit: int) -> None:
+    for gone in _up_to(space.expiry, now, limit):
+        del space.expiry[gone]
+        job_id, kind, status = gone.split(" ")
+        for listed in ("", status):
+            space.delist(job_id, kind, listed)
+
+
+def _up_to(scores: dict[str, float], now: int, limit: int) -> list[str]:
+    due = [name for name, score in scores.items() if score <= now]
+    return sorted(due, key=lambda name: (scores[name], name))[:limit]
+
+
+def _triples(space: Keyspace, job_ids: list[str]) -> list[str]:
+    return [part for job_id in job_ids for part in (job_id, *_place(space, job_id))]
+
+
+def _place(space: Keyspace, job_id: str) -> tuple[str, str]:
+    return space.jobs[job_id]["queue"], space.jobs[job_id]["priority"]
+
+
+def waiting(space: Keyspace, queue: str, least_ms: str, limit: str) -> Any:
+    """waiting.lua"""
+    now, found = space.now(), []
+    for job_id in space.ranked(queue)[: int(limit)]:
+        job = space.jobs[job_id]
+        if now - int(job["queued_at"]) >= int(least_ms):
+            job["queued_at"] = str(now)
+            found.append(job_id)
+    return _triples(space, found)
+
+
+def worker_seen(space: Keyspace, worker: str, ttl_s: str, *queues: str) -> Any:
+    """worker_seen.lua"""
+    now = space.now()
+    for queue in queues:
+        alive = {name: until for name, until in space.workers[queue].items() if until > now}
+        space.workers[queue] = alive | {worker: now + int(ttl_s) * 1000}
+    return 1
+
+
+def health(space: Keyspace, *queues: str) -> Any:
+    """health.lua"""
+    now, reply = space.now(), []
+    for queue in queues:
+        alive = sorted((until, name) for name, until in space.workers[queue].items() if until >= now)
+        reply += [queue, len(space.queues[queue]), [name for _, name in alive]]
+    return [len(space.leases), reply]
