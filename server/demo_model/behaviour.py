@@ -90,9 +90,7 @@ class Behaviour:
         return self if self.misdeed else replace(self, status=500)
 
 
-_DEFAULTS: Final[dict[str, Any]] = {
-    field.name: field.default for field in fields(Behaviour) if field.default is not MISSING
-}
+_DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in fields(Behaviour)}
 _INTEGERS: Final = frozenset(
     ("status", "fail_first", "cut_after", "stall_after", "garbage_after", "error_after", "tokens", "chunk")
 )

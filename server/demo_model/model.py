@@ -25,44 +25,11 @@ _WORD: Final = re.compile(r"\s*(?:\w[\w’'-]*|[^\w\s])")
 _PIECE: Final = re.compile(rf"\s*(?:\w{{1,{PIECE_CHARS}}}|[^\w\s])|\s+")
 _SENTENCE_END: Final = frozenset(".!?")
 _SAY_NOTHING: Final = frozenset(
-    [
-        "about",
-        "also",
-        "because",
-        "before",
-        "could",
-        "does",
-        "explain",
-        "from",
-        "have",
-        "here",
-        "into",
-        "make",
-        "more",
-        "please",
-        "some",
-        "tell",
-        "than",
-        "that",
-        "their",
-        "them",
-        "then",
-        "there",
-        "they",
-        "thing",
-        "this",
-        "very",
-        "what",
-        "when",
-        "where",
-        "which",
-        "will",
-        "with",
-        "words",
-        "would",
-        "write",
-        "your",
-    ]
+    re.findall(
+        r"\w+",
+        "about also because before could does explain from have here into make more please some tell than that their "
+        "them then there they thing this very what when where which will with words would write your",
+    )
 )
 
 Key = tuple[str, ...]
@@ -170,7 +137,8 @@ class LanguageModel:
         trust = [len(run) ** (2 * power) for run in known]
         counts = self._follow[rng.choices(known, trust)[0]]
         weights = [count**power * (TOPIC_WEIGHT if _key(word) in topics else 1.0) for word, count in counts.items()]
-        return rng.choices(list(counts), weights)[0]
+        word: str = rng.choices(list(counts), weights)[0]
+        return word
 
 
 def _key(word: str) -> str:
