@@ -35,8 +35,8 @@ def redis(port: int, data: Path) -> Program:
         "redis",
         server_command(find_server(), port, folder.resolve()),
         is_up=lambda: redis_answers(redis_url(port)),
-        # It only ever forks to shorten a small file; a first word of alarm about the kernel helps nobody.
-        mute=re.compile("overcommit"),
+        # A first word of alarm about the kernel helps nobody here; nor do its goodbyes.
+        mute=re.compile("overcommit|Received SIGTERM|ready to exit"),
     )
 
 
@@ -76,6 +76,8 @@ def model_url(port: int) -> str:
 
 def workers(env: Mapping[str, str], data: Path, settings: Settings) -> list[Program]:
     """One worker for generations, which wait; one for everything else, which computes; and the scheduler."""
+    # Celery warns whoever is root, at length; in a container everybody is.
+    env = {**env, "PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
     up_line = _WORKER_UP if settings.log_level in {"debug", "info"} else None
     return [
         Program(

@@ -1,0 +1,155 @@
+"""`jobcast up`, with everything that it starts."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server.embedded import LOOPBACK
+from server.exits import FAILED, OK
+from tests.server.launching import Up
+from tests.support.waiting import gone, wait_until
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc"),
+]
+PROMPT = {"kind": "generate", "input": {"prompt": "Once upon a time", "max_tokens": 400}}
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    """A launcher whose programs are all up."""
+    with Up(tmp_path) as up:
+        yield up
+
+
+def events(response: httpx.Response) -> Iterator[dict[str, object]]:
+    for line in response.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def test_one_command_runs_a_job_and_ctrl_c_stops_all_of_it(up: Up) -> None:
+    url = up.url()
+    answer = httpx.post(f"{url}/v1/jobs", json=PROMPT, headers={"Prefer": "wait=30"}, timeout=40)
+    assert answer.json()["status"] == "succeeded"
+    assert answer.json()["result"]["text"]
+    pids = up.running()
+    assert len(pids) > 5
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == OK
+    assert [pid for pid in pids if not gone(pid)] == []
+
+
+def test_what_is_printed_to_try_works_as_it_stands(up: Up) -> None:
+    up.url()
+    up.wait_for("^Try:  curl")
+    first = up.lines[-1].removeprefix("Try:").strip()
+    up.wait_for("^ +-d ")
+    ran = subprocess.run(["sh", "-c", f"{first}\n{up.lines[-1]}"], capture_output=True, timeout=60, check=True)
+    assert ran.stdout.count(b"event: token") > 1
+    assert b"event: succeeded" in ran.stdout
+
+
+def test_a_job_outlives_its_worker_and_the_reader_sees_the_whole_of_it(up: Up) -> None:
+    url = up.url()
+    with httpx.stream(
+        "POST", f"{url}/v1/jobs", json=PROMPT, headers={"Accept": "text/event-stream"}, timeout=60
+    ) as job:
+        seen = []
+        for event in events(job):
+            seen.append(event)
+            if event["type"] == "token" and not any("died" in line for line in up.lines):
+                (worker,) = up.running("worker", "--queues", "llm")
+                os.kill(worker, signal.SIGKILL)
+                up.wait_for(r"^llm +\| died \(killed by SIGKILL\); starting it again")
+    assert seen[-1]["type"] == "succeeded"
+    assert [event["attempt"] for event in seen if event["type"] == "started"] == [1, 2]
+    assert [event["seq"] for event in seen] == sorted({event["seq"] for event in seen})  # type: ignore[type-var]
+
+
+def test_a_finished_job_is_still_there_after_a_stop_and_a_start(tmp_path: Path) -> None:
+    with Up(tmp_path) as up:
+        job = httpx.post(f"{up.url()}/v1/jobs", json=PROMPT, headers={"Prefer": "wait=30"}, timeout=40).json()
+    with Up(tmp_path) as up:
+        assert httpx.get(f"{up.url()}/v1/jobs/{job['id']}").json() == job
+
+
+def test_nothing_outlives_a_launcher_that_is_killed(up: Up) -> None:
+    up.url()
+    pids = up.running()
+    up.process.kill()
+    wait_until(lambda: all(gone(pid) for pid in pids))
+
+
+def test_a_leashed_launcher_stops_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-P', '-m', 'server.cli', 'up', '--leashed'])"
+    env = {**os.environ, "JOBCAST_PORT": "0"}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env, stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        try:
+            next(line for line in starter.stdout if b"Jobcast is up" in line)
+        finally:
+            starter.kill()
+        # Its end is an orderly one, and the end of its output that of everything.
+        assert b"jobcast: stopping" in starter.stdout.read()
+
+
+def test_two_launchers_run_side_by_side_but_not_in_one_folder(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    with Up(one) as first, Up(other) as second:
+        assert first.url() != second.url()
+        with Up(one) as third:
+            third.wait_for(f"jobcast up runs here already, as process {first.process.pid}")
+            assert third.process.wait(30) == FAILED
+        assert first.process.poll() is None
+
+
+def test_a_port_that_is_taken_is_one_line_that_names_the_setting(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        with Up(tmp_path, JOBCAST_PORT=str(port)) as up:
+            up.wait_for(f"^jobcast: port {port} is taken: set JOBCAST_PORT")
+            assert up.process.wait(30) == FAILED
+    assert len(up.lines) == 1
+
+
+def test_a_redis_that_is_named_is_used_or_complained_of(tmp_path: Path, redis_url: str) -> None:
+    with Up(tmp_path, JOBCAST_REDIS_URL=redis_url) as up:
+        up.url()
+        assert up.running("--appendonly") == []
+    with Up(tmp_path, JOBCAST_REDIS_URL="redis://127.0.0.1:1/0") as up:
+        up.wait_for("^jobcast: JOBCAST_REDIS_URL: no Redis answers there: .*refused")
+        assert up.process.wait(30) == FAILED
+
+
+def test_a_program_that_cannot_start_stops_the_others_and_is_named(tmp_path: Path) -> None:
+    with Up(tmp_path, JOBCAST_TASKS="no_such_module") as up:
+        up.wait_for("no_such_module")
+        up.wait_for("^jobcast: (llm|cpu|api) did not start: exit status")
+        assert up.process.wait(30) == FAILED
+        wait_until(lambda: up.running() == [])
+
+
+def test_the_launcher_goes_with_a_reader_that_goes(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "server.cli", "up"]
+    env = {**os.environ, "JOBCAST_PORT": "0"}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        try:
+            assert process.wait(60) == OK
+        finally:
+            process.kill()
