@@ -64,10 +64,11 @@ class WorkerSeen(Command[None]):
     script = "worker_seen"
     worker: str
     queues: tuple[str, ...]
+    ttl_s: int = keys.PRESENCE_TTL_S
 
     def args(self) -> list[Arg]:
         """See ``worker_seen.lua``."""
-        return [self.worker, keys.PRESENCE_TTL_S, *self.queues]
+        return [self.worker, self.ttl_s, *self.queues]
 
     def parse(self, reply: Any) -> None:
         """Nothing to tell."""

@@ -1,0 +1,39 @@
+"""What an ended job leaves in a real server: nothing that stays for ever."""
+
+from progress.commands import CreateJob, DeleteJob, Heartbeat, LongWaiting, Outcome, WorkerSeen
+from progress.connect import RedisExecutor
+from progress.jobs import NewJob
+from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, checkpoint, keys_without_ttl, on_redis, token
+from tests.support.redis_server import RedisServer
+
+UNTIL_SWEPT = {"expiry", "index:generate:", "index::"}
+"""What the sweeper empties once the records have gone; see keys.py."""
+
+
+def test_no_key_of_an_ended_job_is_without_a_ttl(executor: RedisExecutor, redis_server: RedisServer) -> None:
+    store = on_redis(executor, redis_server)
+    outcomes: tuple[Outcome, ...] = ("succeeded", "failed", "cancelled")
+    for outcome in outcomes:
+        job_id = store.started()
+        store.append(job_id, 1, token(), checkpoint(1))
+        store.finish(job_id, 2, "retrying", ERROR)
+        store.swept()
+        store.run(LongWaiting("llm", 0))
+        store.begin(job_id)
+        store.run(Heartbeat(LEASE_MS, ((job_id, 2),)))
+        store.finish(job_id, 1, outcome, ERROR, attempt=2)
+        store.run(Heartbeat(LEASE_MS, ((job_id, 2),)))
+        store.cancel(job_id)
+    store.cancel(store.create(delay_s=60))
+    store.run(DeleteJob(store.create()))
+    store.run(WorkerSeen("w", ("llm",)))
+    store.run(CreateJob(NewJob("generate", {}, "llm", id=job_id), LIFETIMES, "key", "f"))
+    ends = {f"index:{kind}:{status}" for kind in ("generate", "") for status in ("succeeded", "failed", "cancelled")}
+    assert keys_without_ttl(redis_server) == UNTIL_SWEPT | ends
+
+
+def test_deleted_jobs_leave_no_key_at_all(executor: RedisExecutor, redis_server: RedisServer) -> None:
+    store = on_redis(executor, redis_server)
+    for job_id in (store.create(), store.ended(), store.create(delay_s=60)):
+        store.run(DeleteJob(job_id))
+    assert redis_server.command("DBSIZE") == 0

@@ -1,0 +1,124 @@
+"""The twin and a real server, given the same commands at random, answer the same."""
+
+import re
+from dataclasses import is_dataclass
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from progress import commands
+from progress.commands import Command
+from progress.connect import RedisExecutor
+from progress.events import Draft, Event
+from progress.jobs import Job, NewJob, uuid7
+from progress.testing import Memory
+from tests.support.backend import ERROR
+from tests.support.redis_server import RedisServer
+
+IDS = tuple(uuid7(stamp) for stamp in range(1, 4))
+LIFETIMES = commands.Lifetimes(1000, 1000, max_events=10)
+# Times that are over at once, or never within a test: no answer depends on how fast it runs.
+AGE_MS = (0, 600_000)
+
+ids = st.sampled_from([*IDS, IDS[0], "nope"])
+numbers = st.integers(1, 3)
+drafts = st.one_of(
+    st.builds(lambda text: Draft.of("token", text=text), st.text(max_size=5)),
+    st.builds(lambda part: Draft.of("progress", fraction=part), st.floats(0, 1)),
+    st.builds(lambda state: Draft("checkpoint", str(state)), st.integers(0, 9)),
+)
+
+
+def new_jobs() -> st.SearchStrategy[NewJob]:
+    return st.builds(
+        NewJob,
+        kind=st.sampled_from(["generate", "score"]),
+        input=st.just({}),
+        queue=st.sampled_from(["llm", "cpu"]),
+        id=st.sampled_from(IDS),
+        priority=st.integers(0, 9),
+        delay_s=st.sampled_from([0, 0, 600]),
+        max_attempts=st.integers(1, 3),
+    )
+
+
+every_command: st.SearchStrategy[Command[Any]] = st.one_of(
+    st.builds(
+        commands.CreateJob, new_jobs(), st.just(LIFETIMES), st.sampled_from(["", "k"]), st.sampled_from(["f", "g"])
+    ),
+    st.builds(
+        commands.BeginAttempt, ids, st.just("w"), st.sampled_from(AGE_MS), claim=st.sampled_from(["a", "b", "c"])
+    ),
+    st.builds(
+        commands.Append,
+        *(ids, numbers, numbers, st.sampled_from(AGE_MS)),
+        st.lists(drafts, max_size=8).map(tuple),
+        st.sampled_from(["", '{"fraction":1}']),
+    ),
+    st.builds(
+        commands.FinishAttempt,
+        *(ids, numbers, numbers, st.sampled_from(["succeeded", "failed", "cancelled", "retrying"])),
+        st.just(ERROR),
+        st.sampled_from(AGE_MS),
+    ),
+    st.builds(commands.Heartbeat, st.sampled_from(AGE_MS), st.lists(st.tuples(ids, numbers), max_size=3).map(tuple)),
+    st.builds(commands.CancelJob, ids, st.text(max_size=3)),
+    st.builds(commands.DeleteJob, ids),
+    st.builds(commands.ReadJob, ids),
+    st.builds(
+        commands.ListJobs,
+        st.sampled_from(["", "generate"]),
+        st.sampled_from(["", "queued", "running", "retrying", "failed"]),
+        st.sampled_from(["", *IDS]),
+        st.integers(1, 3),
+    ),
+    st.builds(commands.Sweep, st.sampled_from(["a", "a", "b"])),
+    st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS)),
+    st.builds(commands.WorkerSeen, st.just("w"), st.lists(st.sampled_from(["llm", "cpu"]), max_size=2).map(tuple)),
+    st.just(commands.ReadHealth(("llm", "cpu"))),
+    st.builds(commands.ReadLog, ids, st.integers(-1, 20), st.integers(0, 20)),
+    st.just(commands.ReadHeads((*IDS, "nope"))),
+)
+
+
+MOMENTS = ("created_at", "started_at", "finished_at", "due_at")
+
+
+def timeless(value: Any) -> Any:
+    """A reply without the moments in it, which differ between two stores."""
+    match value:
+        case Job():
+            # Jobs that enter a queue in one millisecond stand in the order of their ids, else in that of time.
+            shown = {name: getattr(value, name) for name in Job.__slots__}
+            return shown | {name: bool(shown[name]) for name in (*MOMENTS, "queue_position")}
+        case Event():
+            return re.sub(rb'"at":"[^"]*"', b"", value.raw)
+        case list():
+            return [timeless(part) for part in value]
+        case _ if is_dataclass(value):
+            return {name: timeless(part) for name, part in vars(value).items()}
+    return value
+
+
+def shown(command: Command[Any], reply: Any) -> Any:
+    """What of a reply must be the same: all but moments, and the order of what was found in one millisecond."""
+    if isinstance(command, commands.Sweep | commands.LongWaiting):
+        return reply and set(reply)
+    return timeless(reply)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    # Each example flushes the server and makes its own twin.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(every_command, max_size=40))
+def test_the_twin_answers_like_a_real_server(
+    executor: RedisExecutor, redis_server: RedisServer, sequence: list[Command[Any]]
+) -> None:
+    redis_server.command("FLUSHALL")
+    twin = Memory().executor
+    for command in (*sequence, *(commands.ReadLog(job_id, 0) for job_id in IDS)):
+        assert shown(command, twin.run(command)) == shown(command, executor.run(command)), command

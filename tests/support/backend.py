@@ -1,0 +1,129 @@
+"""What the contract suite runs on: the twin or a real server, with the few things it does to both."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+
+from progress import commands, keys
+from progress.commands import Appended, Begun, FinishAttempt, Finished, Lifetimes, LogPage
+from progress.connect import Executor, RedisExecutor
+from progress.events import Draft, encode_json
+from progress.jobs import Job, NewJob
+from progress.testing import Memory
+from tests.support.redis_server import RedisServer
+
+R = TypeVar("R")
+LEASE_MS = 60_000
+LIFETIMES = Lifetimes(events_ttl_s=60, result_ttl_s=120, max_events=1000)
+ERROR = '{"code":"e","message":"m","retryable":true}'
+
+
+class Backend:
+    """Commands in short form. ``name`` is ``memory`` or ``redis``."""
+
+    def __init__(self, name: str, executor: Executor, pass_time: Callable[[int], None]) -> None:
+        self.name = name
+        self.executor = executor
+        self.pass_time = pass_time
+
+    def run(self, command: commands.Command[R]) -> R:
+        """Runs a command."""
+        return self.executor.run(command)
+
+    def create(self, kind: str = "generate", *, lifetimes: Lifetimes = LIFETIMES, **fields: Any) -> str:
+        """Makes a job and gives its id."""
+        new = NewJob(kind, fields.pop("input", {}), fields.pop("queue", "llm"), **fields)
+        return self.run(commands.CreateJob(new, lifetimes)).job_id
+
+    def begin(self, job_id: str, *, lease_ms: int = LEASE_MS, worker: str = "w") -> Begun:
+        """Claims a job."""
+        return self.run(commands.BeginAttempt(job_id, worker, lease_ms))
+
+    def started(self, *, lease_ms: int = LEASE_MS, **fields: Any) -> str:
+        """Makes a job and begins its first attempt."""
+        job_id = self.create(**fields)
+        assert self.begin(job_id, lease_ms=lease_ms).answer == "ok"
+        return job_id
+
+    def append(self, job_id: str, number: int, *drafts: Draft, attempt: int = 1, **more: Any) -> Appended:
+        """Appends to the log."""
+        return self.run(commands.Append(job_id, attempt, number, more.pop("lease_ms", LEASE_MS), drafts, **more))
+
+    def finish(self, job_id: str, number: int, outcome: commands.Outcome, value: str = "", **more: Any) -> Finished:
+        """Ends an attempt."""
+        return self.run(FinishAttempt(job_id, more.pop("attempt", 1), number, outcome, value, **more))
+
+    def ended(self, outcome: commands.Outcome = "succeeded", value: str = "1", **fields: Any) -> str:
+        """Makes a job that has ended."""
+        job_id = self.started(**fields)
+        self.finish(job_id, 1, outcome, value)
+        return job_id
+
+    def cancel(self, job_id: str, reason: str = "requested") -> str:
+        """Asks for a job's end."""
+        return self.run(commands.CancelJob(job_id, reason))
+
+    def read(self, job_id: str) -> Job:
+        """A job that is there."""
+        job = self.run(commands.ReadJob(job_id))
+        assert job is not None
+        return job
+
+    def log(self, job_id: str, after: int = 0) -> LogPage:
+        """What stands in a log."""
+        return self.run(commands.ReadLog(job_id, after))
+
+    def shown(self, job_id: str, after: int = 0) -> list[tuple[int, str, int]]:
+        """Number, type and attempt of each event."""
+        return [(event.seq, event.type, event.attempt) for event in self.log(job_id, after).events]
+
+    def last(self, job_id: str) -> dict[str, Any]:
+        """The last event, decoded."""
+        return self.log(job_id).events[-1].data
+
+    def swept(self, worker: str = "w") -> list[str] | None:
+        """The ids that a sweep finds."""
+        found = self.run(commands.Sweep(worker))
+        return None if found is None else [waiting.job_id for waiting in found]
+
+
+def token(text: str = "t") -> Draft:
+    """A token to append."""
+    return Draft.of("token", text=text)
+
+
+def checkpoint(state: Any) -> Draft:
+    """A checkpoint to append."""
+    return Draft("checkpoint", encode_json(state))
+
+
+def on_memory() -> Backend:
+    """A fresh twin."""
+    memory = Memory()
+    return Backend("memory", memory.executor, memory.advance)
+
+
+def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
+    """A real server, which a fixture has flushed."""
+
+    def pass_time(ms: int) -> None:
+        with server.client() as client:
+            until = _time_ms(client) + ms
+            while _time_ms(client) < until:
+                time.sleep(0.001)
+
+    return Backend("redis", executor, pass_time)
+
+
+def _time_ms(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def keys_without_ttl(server: RedisServer) -> set[str]:
+    """Keys that would stay for ever, without the prefix."""
+    with server.client() as client:
+        found = {str(key) for key in client.scan_iter() if client.ttl(str(key)) < 0}
+    return {key.removeprefix(keys.PREFIX) for key in found}
