@@ -58,6 +58,7 @@ class Feed:
         self._tail: list[Event] = []
         self._tail_bytes = 0
         self._pages: OrderedDict[int, Page] = OrderedDict()
+        self._sse = (-1, -1, b"")
 
     def push(self, event: Event) -> Taken:
         """Takes an event, from pub/sub or from the Log. Says ``gap`` where some before it are missing."""
@@ -92,6 +93,18 @@ class Feed:
         if cursor < self.base:
             return None
         return self._tail[cursor - self.base :]
+
+    def sse_after(self, cursor: int) -> bytes | None:
+        """The same as SSE blocks in one piece, made once for all readers that keep up; None as with ``after``."""
+        start, end, blocks = self._sse
+        if start == cursor and end == self.head:
+            return blocks
+        events = self.after(cursor)
+        if events is None:
+            return None
+        blocks = events[0].sse if len(events) == 1 else b"".join([event.sse for event in events])
+        self._sse = (cursor, self.head, blocks)
+        return blocks
 
     def wake(self) -> None:
         """Tells every reader."""

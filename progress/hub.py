@@ -11,10 +11,10 @@ from progress.errors import JobNotFound, StoreUnavailable
 from progress.events import Event
 from progress.feed import Feed, Page, Reader
 from progress.listener import Batch, Listener
-from progress.readers import RETRY_S, ActivityReader, Entry, HubClosing, Subscription, Waker
+from progress.readers import RETRY_S, ActivityReader, Entry, HubClosing, Subscription, Wakeable, Waker
 from progress.store import Store
 
-__all__ = ["AUDIT_S", "RETRY_S", "ActivityReader", "Entry", "Hub", "HubClosing", "Subscription", "Waker"]
+__all__ = ["AUDIT_S", "RETRY_S", "ActivityReader", "Entry", "Hub", "HubClosing", "Subscription", "Wakeable", "Waker"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Hub:
         self.closing = False
         self.feeds: dict[str, Feed] = {}
         self.activity_readers: set[ActivityReader] = set()
-        self.waiting: set[Waker] = set()
+        self.waiting: set[Wakeable] = set()
         self._store = store
         self._listener = listener
         self._audit_s = audit_s
@@ -75,7 +75,7 @@ class Hub:
         await self._listener.close()
 
     async def subscribe(
-        self, job_id: str, after: int, *, waker: Waker | None = None, exact: bool = False
+        self, job_id: str, after: int, *, waker: Wakeable | None = None, exact: bool = False
     ) -> Subscription:
         """A cursor into a job's log; ``after`` -1 is from now on.
 

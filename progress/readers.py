@@ -27,13 +27,20 @@ class Source(Protocol):
     """What readers need of the Hub."""
 
     closing: bool
-    waiting: "set[Waker]"
+    waiting: "set[Wakeable]"
 
     async def read_page(self, feed: Feed, after: int) -> Page:
         """A page of a Feed's Log. Raises StoreUnavailable."""
 
     def release(self, feed: Feed, reader: Reader) -> None:
         """A reader leaves."""
+
+
+class Wakeable(Protocol):
+    """Whoever a Subscription tells that there may be something to read."""
+
+    def wake(self) -> None:
+        """Called on the event loop; must not block, nor raise."""
 
 
 class Waker:
@@ -83,7 +90,7 @@ def _finish(waiter: "asyncio.Future[None] | None") -> None:
 class Subscription:
     """One reader's cursor into a Feed, falling back to the Log. A context manager: leaving it lets the Feed go."""
 
-    def __init__(self, hub: Source, feed: Feed, cursor: int, waker: Waker, *, exact: bool = False) -> None:
+    def __init__(self, hub: Source, feed: Feed, cursor: int, waker: Wakeable, *, exact: bool = False) -> None:
         self.cursor = feed.head if cursor < 0 else cursor
         self.job_id = feed.job_id
         self._hub = hub
@@ -105,6 +112,18 @@ class Subscription:
     def lost(self) -> bool:
         """Whether it ended because the job's record is gone, and not with a last event."""
         return self._feed.lost
+
+    def peek(self) -> Sequence[Event] | None:
+        """What the Feed's tail holds after the cursor, at once; None where only the Log can tell."""
+        return self._feed.after(self.cursor)
+
+    def peek_sse(self) -> bytes | None:
+        """The same as SSE blocks, shared by all who read along."""
+        return self._feed.sse_after(self.cursor)
+
+    def advance(self) -> None:
+        """Moves the cursor past what was peeked at, once it is sent. No ``await`` may lie in between."""
+        self.cursor = self._feed.head
 
     async def poll(self) -> Sequence[Entry]:
         """What there is after the cursor, at most about LOG_PAGE events; empty where nothing is there yet.

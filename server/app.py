@@ -1,14 +1,14 @@
 """The ASGI app: routes, page and errors around one State."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from progress.connect import AsyncRedisExecutor, dialer
 from progress.hub import Hub
@@ -16,7 +16,9 @@ from progress.listener import RedisListener
 from progress.settings import Settings
 from progress.store import Store
 from server import errors
+from server.encoding import IDLE_S
 from server.guard import BodyGuard, PageHeaders
+from server.relay import keep_awake
 from server.routes import events, jobs, service, sockets
 from server.state import State
 from server.submission import Submissions
@@ -42,7 +44,9 @@ def create_app(state: State) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         state.hub.start()
+        ticking = asyncio.create_task(keep_awake(state.relays, IDLE_S / 2))
         yield
+        ticking.cancel()
         await state.hub.close()
         await state.submissions.close()
 
@@ -52,6 +56,7 @@ def create_app(state: State) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
         separate_input_output_schemas=False,
     )
     app.state.jobcast = state
@@ -61,25 +66,9 @@ def create_app(state: State) -> FastAPI:
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes)
     page = page_directory()
     app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))
-    app.router.routes.append(Mount("/", PageHeaders(Page(StaticFiles(directory=page, html=True)))))
+    # A Route, not a Mount: that would take every path, and a known one with a wrong method is 405, not 404.
+    app.router.routes.append(Route("/", PageHeaders(StaticFiles(directory=page, html=True))))
     return app
-
-
-class Page:
-    """The page at `/` alone; anything else there is not found, as a problem."""
-
-    def __init__(self, files: ASGIApp) -> None:
-        self._files = files
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in ("", "/"):
-            await self._files(scope, receive, send)
-            return
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 4404, "reason": "there is nothing here"})
-            return
-        problem = errors.Problem(404, "not_found", f"there is nothing at {scope['path']}")
-        await errors.problem_response(problem)(scope, receive, send)
 
 
 def make_state(settings: Settings, queue: JobQueue | None = None) -> State:

@@ -2,8 +2,8 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -13,6 +13,13 @@ from progress.settings import Settings
 from progress.store import Store
 from server.submission import Submissions
 from tasks.queue import JobQueue
+
+
+class Ticking(Protocol):
+    """A stream that sends a sign of life after silence."""
+
+    def tick(self) -> None:
+        """Called from time to time."""
 
 
 @dataclass
@@ -25,10 +32,16 @@ class State:
     queue: JobQueue
     submissions: Submissions
     open_streams: int = 0
+    relays: set[Ticking] = field(default_factory=set)
 
     def has_room(self) -> bool:
         """Whether one more stream may be opened."""
-        return self.open_streams < self.settings.max_streams
+        return self.streams < self.settings.max_streams
+
+    @property
+    def streams(self) -> int:
+        """Streams and sockets that are open now."""
+        return self.open_streams + len(self.relays)
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:

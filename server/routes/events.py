@@ -13,13 +13,15 @@ from progress.events import Event, encode_json
 from progress.hub import ActivityReader, Entry, HubClosing
 from progress.jobs import Job
 from server.auth import OwnerDep
+from server.encoding import IDLE_S, PING, RETRY_MS, goodbye
 from server.errors import responses, unavailable
 from server.fan import MAX_JOBS, Fan, Positions, decode_cursor, encode_cursor
 from server.negotiation import MEDIA_TYPES, Format, StreamRequest
+from server.relay import open_stream
 from server.routes.jobs import JobDep
 from server.schemas import EventPage, is_job_id
 from server.state import State, StateDep
-from server.streams import IDLE_S, PING, RETRY_MS, StreamResponse, goodbye, open_stream, overloaded
+from server.streams import StreamResponse, overloaded
 
 router = APIRouter(prefix="/v1", tags=["events"])
 SSE = MEDIA_TYPES["sse"]

@@ -14,9 +14,10 @@ from progress.jobs import Job, Status
 from server.auth import OwnerDep
 from server.errors import invalid, responses
 from server.negotiation import StreamRequest
+from server.relay import open_stream
 from server.schemas import JobList, JobRequest, JobView, is_job_id
 from server.state import State, StateDep
-from server.streams import open_stream, overloaded
+from server.streams import overloaded
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -24,8 +25,8 @@ MAX_WAIT_S = 120
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Answer when the job ends, or after this many seconds")]
 
 
-async def find_job(job_id: str, state: StateDep) -> Job:
-    """The job that a path names. Raises JobNotFound."""
+async def find_job(job_id: str, state: StateDep, _owner: OwnerDep) -> Job:
+    """The job that a path names, for those who may know whether there is one. Raises JobNotFound."""
     if not is_job_id(job_id):
         raise JobNotFound(job_id[:40])
     return await state.store.get(job_id)

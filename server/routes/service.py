@@ -47,7 +47,8 @@ async def health(state: StateDep, _owner: OwnerDep) -> dict[str, Any]:
     """Redis, broker, workers, what runs and what waits. Always 200: look at ``status``."""
     checks = await check(state)
     found: dict[str, Any] = {"status": "ok" if set(checks.values()) == {"ok"} else "unavailable", **checks}
-    found |= {"uptime_s": round(time.monotonic() - _started), "streams": state.open_streams}
+    found |= {"uptime_s": round(time.monotonic() - _started), "streams": state.streams}
+    found["feeds"] = len(state.hub.feeds)
     if checks["redis"] != "ok":
         return found
     seen = await state.store.health(state.queue.queues)

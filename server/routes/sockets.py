@@ -12,13 +12,13 @@ from progress.errors import InvalidCursor, JobConflict, JobNotFound, StoreUnavai
 from progress.events import encode_json
 from progress.hub import HubClosing
 from server.auth import require_owner, same_origin
+from server.encoding import IDLE_S
 from server.errors import Problem
 from server.fan import MAX_JOBS, Fan
 from server.negotiation import parse_cursor
 from server.routes.events import with_job
 from server.schemas import is_job_id
 from server.state import State, get_state
-from server.streams import IDLE_S
 
 router = APIRouter()
 SUBPROTOCOL: Final = "jobcast.v1"
@@ -74,7 +74,7 @@ async def _end_of(socket: WebSocket, state: State, handler: Handler) -> tuple[in
 
 def admit(socket: WebSocket, state: State) -> None:
     """Raises Closing where this socket is not to be served."""
-    if state.open_streams > state.settings.max_streams:
+    if state.streams > state.settings.max_streams:
         raise Closing(OVERLOADED, "too many streams are open here: come back later")
     if not same_origin(socket):
         raise Closing(NOT_ALLOWED, "this page comes from another origin")

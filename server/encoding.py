@@ -1,0 +1,74 @@
+"""Encoders: how batches of a log become the bytes of each format."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from progress.events import Event
+from progress.hub import Entry
+from progress.jobs import Job
+from server.negotiation import StreamRequest
+
+IDLE_S: Final = 15.0
+PING: Final = b": ping\n"
+"""A comment without a blank line: with one, several clients see an empty event."""
+RETRY_MS: Final = 1000
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+Encode = Callable[[Sequence[Entry]], bytes]
+
+
+class TextVoided(Exception):  # noqa: N818  # not a fault: another attempt begins
+    """Text that was sent already no longer counts, and plain text has no way to say so."""
+
+
+def sse_block(entry: Entry) -> bytes:
+    """The SSE block of an entry. A gap has no ``id``: the reader's position stays."""
+    if isinstance(entry, Event):
+        return entry.sse
+    return b"event: gap\ndata: %b\n\n" % entry.raw
+
+
+def goodbye() -> bytes:
+    """The last line of a stream that ends because the process goes: come back soon, and not all at once."""
+    return b"retry: %d\n" % random.randint(100, 1000)  # noqa: S311  # spreads re-connects, guards nothing
+
+
+def encoder(request: StreamRequest, job: Job) -> Encode:
+    """How batches of a job's log become bytes."""
+    match request.format:
+        case "sse":
+            return lambda batch: b"".join([sse_block(entry) for entry in batch if request.wants(entry.type)])
+        case "text":
+            return TextEncoder(request.channel, job).encode
+        case _:
+            return lambda batch: b"".join([entry.raw + b"\n" for entry in batch if request.wants(entry.type)])
+
+
+class TextEncoder:
+    """The text alone, of one channel, without that of attempts that no longer count."""
+
+    def __init__(self, channel: str, job: Job) -> None:
+        self._channel = channel
+        self._voids = job.void_ranges()
+        self._sent = 0
+
+    def encode(self, batch: Sequence[Entry]) -> bytes:
+        """Raises TextVoided where text that was sent has become void."""
+        pieces = []
+        for entry in batch:
+            if not isinstance(entry, Event):
+                continue
+            if entry.type == "started":
+                self._check(entry)
+            elif entry.type == "token" and entry.channel == self._channel and not self._is_void(entry.seq):
+                pieces.append(str(entry.data["text"]))
+                self._sent = entry.seq
+        return "".join(pieces).encode()
+
+    def _is_void(self, seq: int) -> bool:
+        return any(low < seq < high for low, high in self._voids)
+
+    def _check(self, started: Event) -> None:
+        if self._sent > int(started.data["rollback_to"]):
+            raise TextVoided

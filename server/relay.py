@@ -1,0 +1,207 @@
+"""A Relay: the response that carries one job's events, driven by the Hub while its client keeps up.
+
+A task that is woken for each event costs more than all the rest of relaying. So there is none: a message that
+came from Redis steps the connection's ``send()`` once, there and then. That ends at once unless the client is slow
+and the transport's buffer full; then the coroutine is dropped before it has written anything (uvicorn waits first
+and writes then), and a task takes over that reads after the cursor and waits as long as it must, until it has
+caught up.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from sse_starlette import EventSourceResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from progress.errors import StoreUnavailable
+from progress.hub import RETRY_S, Hub, HubClosing, Subscription
+from progress.jobs import Job
+from server.encoding import HEADERS, PING, RETRY_MS, Encode, TextVoided, encoder, goodbye
+from server.negotiation import MEDIA_TYPES, StreamRequest
+from server.state import State, Ticking
+
+RAW_SEND: Final = "jobcast.send"
+
+
+class RawSend:
+    """Keeps the server's own ``send`` for Relays: each layer around it would be stepped for each event."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[RAW_SEND] = send
+        await self._app(scope, receive, send)
+
+
+class Relay(EventSourceResponse):
+    """The response to one reader of one job. Everything is released when it ends, however it does."""
+
+    def __init__(self, state: State, job: Job, request: StreamRequest, headers: dict[str, str] | None = None) -> None:
+        super().__init__(_nothing(), headers={**HEADERS, **(headers or {})}, ping=0,
+                         media_type=MEDIA_TYPES[request.format])  # fmt: skip
+        self._state = state
+        self._hub: Hub = state.hub
+        self._encode: Encode = encoder(request, job)
+        self._is_sse = request.format == "sse"
+        self._shares = self._is_sse and request.types is None
+        # Plain text has a memory (of what became void), so what was encoded must be sent.
+        self._drivable = request.format != "text"
+        self._subscription: Subscription
+        self._send: Send
+        self._pumping: asyncio.Task[None] | None = None
+        self._woken = False
+        self._first = True
+        self._quiet = False
+        self._done = False
+        self._failure: BaseException | None = None
+
+    async def open(self, job_id: str, after: int, *, exact: bool) -> None:
+        """Takes its place among the readers. Raises JobNotFound, StoreUnavailable."""
+        self._subscription = await self._hub.subscribe(job_id, after, waker=self, exact=exact)
+        self._state.relays.add(self)
+        self._hub.waiting.add(self)
+
+    def release(self) -> None:
+        """Leaves every place it has."""
+        self._subscription.close()
+        self._state.relays.discard(self)
+        self._hub.waiting.discard(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The response of one request; this task only waits for the client to leave."""
+        self._send = scope.get(RAW_SEND, send)
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            self._owner = asyncio.current_task()
+            self._pump()
+            # A response that is complete brings a disconnect as well, so this ends in any case.
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except asyncio.CancelledError:
+            if self._failure is None:
+                raise
+            self._give_up(self._failure)
+        finally:
+            self.release()
+            if self._pumping:
+                self._pumping.cancel()
+
+    def _give_up(self, failure: BaseException) -> None:
+        if self._owner:
+            self._owner.uncancel()
+        # After void text, returning without a last chunk makes the server cut the connection: the client sees that
+        # what it has is not the whole, as it would not after a clean end.
+        if not isinstance(failure, TextVoided):
+            raise failure
+
+    def wake(self) -> None:
+        """Called by the Feed: there may be something to send."""
+        if self._pumping:
+            self._woken = True
+        elif not self._done and (self._first or self._hub.closing or not self._drivable or not self._drive()):
+            self._pump()
+
+    def tick(self) -> None:
+        """Called from time to time: after silence, a comment that keeps proxies awake."""
+        if self._quiet and self._is_sse and not self._pumping and not self._done:
+            self._step(PING)
+        self._quiet = True
+
+    def _drive(self) -> bool:
+        """Sends what the Feed's tail holds. False where that cannot be done at once."""
+        body = self._subscription.peek_sse() if self._shares else self._peek()
+        if body is None or (body and not self._step(body)):
+            return False
+        self._subscription.advance()
+        return not self._subscription.ended
+
+    def _peek(self) -> bytes | None:
+        events = self._subscription.peek()
+        return None if events is None else self._encode(events)
+
+    def _step(self, body: bytes) -> bool:
+        """Steps ``send`` once; False where it would have to wait, and then nothing is written."""
+        self._quiet = False
+        sending: Any = self._send(_chunk(body))
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        except OSError:
+            return True  # The client has left; ``receive`` is about to say so.
+        sending.close()
+        return False
+
+    def _pump(self) -> None:
+        self._woken = False
+        self._pumping = asyncio.create_task(self._catch_up())
+        self._pumping.add_done_callback(self._pumped)
+
+    def _pumped(self, task: "asyncio.Task[None]") -> None:
+        self._pumping = None
+        if task.cancelled():
+            return
+        if failure := task.exception():
+            self._failure = failure
+            if self._owner:
+                self._owner.cancel()
+        elif self._woken:
+            self.wake()
+
+    async def _catch_up(self) -> None:
+        """Sends what there is, from the Log and the tail, waiting for the client; returns once nothing is left."""
+        try:
+            while not self._subscription.ended:
+                try:
+                    entries = await self._subscription.poll()
+                except StoreUnavailable:
+                    # An open stream stays open: the Hub reads again once Redis is back.
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if not entries:
+                    return
+                await self._send_first(self._encode(entries))
+        except HubClosing:
+            await self._end(goodbye() if self._is_sse else b"")
+        except OSError:
+            self._done = True  # The client has left, and this server says so in this way.
+        else:
+            await self._end(b"")
+
+    async def _send_first(self, body: bytes) -> None:
+        if body and self._first and self._is_sse:
+            body = b"retry: %d\n" % RETRY_MS + body
+        if body:
+            self._first = False
+            self._quiet = False
+            await self._send(_chunk(body))
+
+    async def _end(self, body: bytes) -> None:
+        self._done = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _chunk(body: bytes) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+async def _nothing() -> Any:
+    """EventSourceResponse wants an iterator; a Relay has none."""
+    return
+    yield
+
+
+async def open_stream(state: State, job: Job, request: StreamRequest, headers: dict[str, str] | None = None) -> Relay:
+    """The live stream of one job's events. Raises JobNotFound, StoreUnavailable."""
+    relay = Relay(state, job, request, headers)
+    await relay.open(job.id, request.after, exact=request.exact)
+    return relay
+
+
+async def keep_awake(relays: set[Ticking], every_s: float) -> None:
+    """Ticks every Relay, for ever. After silence of between once and twice ``every_s`` it sends its comment."""
+    while True:
+        await asyncio.sleep(every_s)
+        for relay in tuple(relays):
+            relay.tick()
