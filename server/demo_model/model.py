@@ -60,7 +60,7 @@ class LanguageModel:
     """What has followed each run of one to three words in the corpus, and how often."""
 
     def __init__(self, corpus: str) -> None:
-        self._words = _WORD.findall("\n\n" + corpus)
+        self._words: list[str] = _WORD.findall("\n\n" + corpus)
         self._keys = [_key(word) for word in self._words]
         self._follow: dict[Key, dict[str, int]] = defaultdict(dict)
         self._starts: list[int] = [0]
@@ -137,8 +137,7 @@ class LanguageModel:
         trust = [len(run) ** (2 * power) for run in known]
         counts = self._follow[rng.choices(known, trust)[0]]
         weights = [count**power * (TOPIC_WEIGHT if _key(word) in topics else 1.0) for word, count in counts.items()]
-        word: str = rng.choices(list(counts), weights)[0]
-        return word
+        return rng.choices(list(counts), weights)[0]
 
 
 def _key(word: str) -> str:
