@@ -37,7 +37,7 @@ make_venv() {
     "$python" -m venv "$venv"
 }
 
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet --quiet "$@"; }
 
 # A clone that was moved or a Python that was upgraded leaves a .venv that no longer runs.
 { new_enough "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; } || make_venv

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc"),
 ]
-PROMPT = {"kind": "generate", "input": {"prompt": "Once upon a time", "max_tokens": 400}}
+PROMPT = {"kind": "generate", "input": {"prompt": "Once upon a time", "max_tokens": 100}}
 
 
 @pytest.fixture
