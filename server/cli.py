@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_processes(commands)
     remote.add_to(commands)
+    _command(commands, "doctor", _doctor, "check Redis, broker, workers, model server and settings")
     return root
 
 
@@ -113,6 +114,13 @@ def _beat(parsed: argparse.Namespace) -> int:
     _find_task_modules()
     run_beat(parsed.schedule)
     return OK
+
+
+def _doctor(_parsed: argparse.Namespace) -> int:
+    from server.doctor import run
+
+    _find_task_modules()
+    return run()
 
 
 def _find_task_modules() -> None:
