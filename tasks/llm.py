@@ -177,9 +177,10 @@ class LlmClient:
 def _checked_url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url.rstrip("/"))
-    except httpx.InvalidURL as error:
+        url.host.encode("idna")  # or the look-up of the name would fail in the middle of a job
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ModelError("model_unreachable", f"JOBCAST_LLM_BASE_URL is no address: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65_535:
         raise ModelError("model_unreachable", "set JOBCAST_LLM_BASE_URL to the address of a model server")
     return url
 
