@@ -7,11 +7,11 @@ if idem ~= '' then
   local held = redis.call('GET', KEY.idem .. idem)
   if held then
     local owner, print = string.match(held, '^(%S+) (%S+)$')
-    -- The API sends the same id again when a reply was lost.
-    if owner == id then return {print == fingerprint and 'created' or 'conflict', id} end
     -- A job that was deleted or has expired no longer holds its key.
     if redis.call('EXISTS', KEY.job .. owner) == 1 then
-      return {print == fingerprint and 'existing' or 'conflict', owner}
+      -- The API sends the same id again when a reply was lost.
+      local fresh = owner == id and 'created' or 'existing'
+      return {print == fingerprint and fresh or 'conflict', owner}
     end
   end
 end

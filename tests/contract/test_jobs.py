@@ -98,7 +98,7 @@ def test_lists_are_by_kind_and_by_status(backend: Backend) -> None:
     ended = {outcome: backend.ended(outcome, ERROR) for outcome in OUTCOMES}
     retrying = backend.started()
     backend.finish(retrying, 1, "retrying", ERROR)
-    expected: dict[str, str] = {"queued": queued, "running": running, "retrying": retrying, **ended}
+    expected = {"queued": queued, "running": running, "retrying": retrying} | {str(end): ended[end] for end in ended}
     for status in get_args(Status):
         assert [job.id for job in backend.run(ListJobs("generate", status))] == [expected[status]]
     assert {job.id for job in backend.run(ListJobs(status="queued"))} == {queued, scored}
