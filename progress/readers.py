@@ -19,7 +19,7 @@ RETRY_S: Final = 0.25
 Entry = Event | Gap
 
 
-class HubClosing(Exception):  # noqa: N818  # an announcement to readers, not an error
+class HubClosing(Exception):
     """The process is going away; readers come back to another one, or to the next."""
 
 
@@ -155,18 +155,21 @@ class Subscription:
         Raises:
             HubClosing: the process is going away.
         """
+        waker = self._waker
+        if not isinstance(waker, Waker):
+            raise TypeError("a reader that brings its own wake() is driven: it peeks, or polls")
         while True:
             try:
                 entries = await self.poll()
             except StoreUnavailable:
                 # An open stream stays open: the Hub reads again once Redis is back, and wakes us.
-                await self._waker.wait(RETRY_S)
+                await waker.wait(RETRY_S)
                 continue
             if entries:
                 yield entries
             elif self.ended:
                 return
-            elif not await self._waker.wait(idle_s):
+            elif not await waker.wait(idle_s):
                 yield []
 
     def close(self) -> None:

@@ -30,6 +30,8 @@ BROKER_SCHEMES: Final = (
     "redis+socket",
     "redis+sentinel",
 )
+CLIENT_VARIABLES: Final = frozenset({f"{PREFIX}API_KEY"})
+"""What the command line reads as a client of some server; no setting of this one."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -137,7 +139,7 @@ def load(**overrides: Any) -> Settings:
         InvalidSettings: one line that names the setting and the mend.
     """
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(set(filter(lambda name: name.startswith(PREFIX), os.environ)) - known - CLIENT_VARIABLES)
     if unknown:
         raise InvalidSettings(
             f"{unknown[0]} is no setting of Jobcast: take it out of the environment, or see docs/deploy.md"

@@ -20,6 +20,7 @@ from server.encoding import IDLE_S
 from server.guard import BodyGuard, PageHeaders
 from server.relay import keep_awake
 from server.routes import events, jobs, service, sockets
+from server.routes.docs import docs_route
 from server.state import State
 from server.submission import Submissions
 from tasks.queue import CeleryQueue, JobQueue
@@ -55,6 +56,8 @@ def create_app(state: State) -> FastAPI:
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        # FastAPI's own page loads its parts from elsewhere; `/docs` is ours, in static/.
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
@@ -66,6 +69,7 @@ def create_app(state: State) -> FastAPI:
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes)
     page = page_directory()
     app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))
+    app.router.routes.append(docs_route(page))
     # A Route, not a Mount: that would take every path, and a known one with a wrong method is 405, not 404.
     app.router.routes.append(Route("/", PageHeaders(StaticFiles(directory=page, html=True))))
     return app

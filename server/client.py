@@ -30,7 +30,7 @@ class ApiError(Exception):
         self.code = code
 
 
-class Unreachable(Exception):  # noqa: N818  # what it says of the server, as CONTRACT §2 names it
+class Unreachable(Exception):
     """No server answers at the address, or none has for too long."""
 
 

@@ -18,7 +18,7 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Encode = Callable[[Sequence[Entry]], bytes]
 
 
-class TextVoided(Exception):  # noqa: N818  # not a fault: another attempt begins
+class TextVoided(Exception):
     """Text that was sent already no longer counts, and plain text has no way to say so."""
 
 

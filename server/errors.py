@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi import HTTPException as FastApiError
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
-from fastapi import HTTPException as FastApiError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 

@@ -41,7 +41,7 @@ class Fan:
             self.remove(job_id)
 
     async def batches(self, idle_s: float) -> AsyncIterator[tuple[str, Sequence[Entry]]]:
-        """Batches with their job's id, for ever; an empty one after ``idle_s`` of silence, and one when a job has ended.
+        """Batches with their job's id, for ever; an empty one after ``idle_s`` of silence, or when a job has ended.
 
         Raises:
             HubClosing: the process is going away.

@@ -63,4 +63,4 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
         from uvloop import Loop
     except ImportError:
         return None
-    return Loop  # type: ignore[no-any-return]  # uvloop has no types
+    return Loop

@@ -57,8 +57,8 @@ class StreamRequest:
         return self.types is None or event_type in self.types or event_type in TERMINAL or event_type == "gap"
 
 
-def asked_format(accept: str, query: str) -> Format:
-    """The form asked for: ``?format=`` wins over ``Accept``, whose first known type counts; SSE if none is.
+def asked_format(accept: str, query: str, default: Format = "sse") -> Format:
+    """The form asked for: ``?format=`` wins over ``Accept``, whose first known type counts; else the default.
 
     Raises:
         Problem: 422, the format is unknown.
@@ -70,7 +70,7 @@ def asked_format(accept: str, query: str) -> Format:
     offered = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     by_type: dict[str, Format] = {media_type: name for name, media_type in MEDIA_TYPES.items()}
     by_type["application/ndjson"] = "ndjson"
-    return next((by_type[media_type] for media_type in offered if media_type in by_type), "sse")
+    return next((by_type[media_type] for media_type in offered if media_type in by_type), default)
 
 
 def cursor(headers: Headers, query: QueryParams) -> int:

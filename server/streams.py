@@ -7,14 +7,16 @@ from contextlib import AsyncExitStack
 
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from progress.events import encode_json
 from server.encoding import HEADERS
-from server.negotiation import MEDIA_TYPES
+from server.errors import unavailable
+from server.negotiation import MEDIA_TYPES, Format
 
 # Shutdown is announced by the Hub, at an event boundary; sse-starlette's own watcher would cut the stream.
-AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it has no types
+AppStatus.disable_automatic_graceful_drain()
 
 
 class StreamResponse(EventSourceResponse):
@@ -75,3 +77,10 @@ def overloaded() -> StreamResponse:
         yield b"retry: %d\nevent: overloaded\ndata: %b\n\n" % (pause_ms, data)
 
     return StreamResponse(one(), MEDIA_TYPES["sse"])
+
+
+def no_room(form: Format) -> Response:
+    """The answer over the limit of open streams, in a form that the client will not take for an end."""
+    if form == "sse":
+        return overloaded()
+    raise unavailable("too many streams are open here")

@@ -8,10 +8,11 @@ import importlib
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.utils.url import maybe_sanitize_url
 
 from progress import keys
+from progress.errors import InvalidSettings
 from progress.settings import Settings, current
 from tasks.registry import DEFAULT_QUEUE, kinds
 
@@ -23,9 +24,19 @@ LONGEST_S: Final = 24 * 3600
 
 
 def load_kinds(settings: Settings) -> None:
-    """Imports every module of tasks, so that their kinds are known. Raises ImportError."""
+    """Imports every module of tasks, so that their kinds are known.
+
+    Raises:
+        InvalidSettings: JOBCAST_TASKS names a module that there is not.
+    """
     for module in (*BUILT_IN, *settings.tasks):
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            # One that the module itself misses is the module's fault, and its traceback the better message.
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise InvalidSettings(f"JOBCAST_TASKS: there is no module {module!r} to import from here") from None
 
 
 def queue_names() -> tuple[str, ...]:

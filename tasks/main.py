@@ -25,7 +25,7 @@ def run_worker(queues: Sequence[str] = (), pool: str | None = None, concurrency:
     pool = pool or ("threads" if set(served) == {THREADS_QUEUE} else "prefork")
     level = current().log_level
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    argv = ["worker", "--queues", ",".join(served), "--pool", pool, "--loglevel", level]
+    argv = ["--quiet", "worker", "--queues", ",".join(served), "--pool", pool, "--loglevel", level]
     argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", f"{'-'.join(served)}-%d@%h"]
     app.worker_main([*argv, "--concurrency", str(concurrency or default_concurrency(pool))])
 
@@ -44,4 +44,4 @@ def run_beat(schedule: Path) -> None:
     schedule.parent.mkdir(parents=True, exist_ok=True)
     level = current().log_level
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    app.start(["beat", "--schedule", str(schedule), "--loglevel", level, "--pidfile", ""])
+    app.start(["--quiet", "beat", "--schedule", str(schedule), "--loglevel", level, "--pidfile", ""])

@@ -112,7 +112,7 @@ class Progress:
         return self._sink.over is not None
 
     def on_over(self, stop: Callable[[], None]) -> None:
-        """Calls ``stop``, from another thread, at the moment the task is to stop: it ends a wait that nothing else would."""
+        """Calls ``stop``, from another thread, once the task is to stop: to end a wait that nothing else would."""
         self._sink.on_over = stop
         if self._sink.over:
             stop()

@@ -4,7 +4,7 @@ import threading
 from typing import Any, Final, Protocol
 
 from celery import Celery
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from progress.settings import Settings
@@ -17,7 +17,7 @@ NOT_FOUND: Final = "404"
 IMPATIENT: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
-class QueueUnavailable(Exception):  # noqa: N818  # named like StoreUnavailable, its twin
+class QueueUnavailable(Exception):
     """The broker refuses or does not answer."""
 
 
@@ -114,6 +114,7 @@ class CeleryQueue:
                     self._drop()
                     if not again or isinstance(error, TimeoutError):
                         raise QueueUnavailable(str(error) or type(error).__name__) from error
+            raise AssertionError("unreachable")
 
     def _errors(self) -> tuple[type[BaseException], ...]:
         connection = self._connection or self._connect()

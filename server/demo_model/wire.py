@@ -87,7 +87,7 @@ class ChatBody(BaseModel):
         return sum(count_pieces(message.text) for message in self.messages)
 
 
-class Refusal(Exception):  # noqa: N818  # it is an answer
+class Refusal(Exception):
     """An answer in OpenAI's form of an error."""
 
     def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:

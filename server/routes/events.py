@@ -14,25 +14,18 @@ from progress.hub import ActivityReader, Entry, HubClosing
 from progress.jobs import Job
 from server.auth import OwnerDep
 from server.encoding import IDLE_S, PING, RETRY_MS, goodbye
-from server.errors import responses, unavailable
+from server.errors import responses
 from server.fan import MAX_JOBS, Fan, Positions, decode_cursor, encode_cursor
-from server.negotiation import MEDIA_TYPES, Format, StreamRequest
+from server.negotiation import MEDIA_TYPES, StreamRequest
 from server.relay import open_stream
 from server.routes.jobs import JobDep
 from server.schemas import EventPage, is_job_id
 from server.state import State, StateDep
-from server.streams import StreamResponse, overloaded
+from server.streams import StreamResponse, no_room, overloaded
 
 router = APIRouter(prefix="/v1", tags=["events"])
 SSE = MEDIA_TYPES["sse"]
 _STREAM: dict[str, Any] = {"schema": {"type": "string"}}
-
-
-def no_room(form: Format) -> Response:
-    """The answer over the limit of open streams, in a form that the client will not take for an end."""
-    if form == "sse":
-        return overloaded()
-    raise unavailable("too many streams are open here")
 
 
 @router.get(
@@ -53,7 +46,7 @@ def no_room(form: Format) -> Response:
         **responses(401, 404, 422, 503),
     },
 )
-async def job_events(  # noqa: PLR0913  # the parameters stand here for OpenAPI; StreamRequest reads them
+async def job_events(  # noqa: PLR0913, PLR0917  # the parameters stand here for OpenAPI; StreamRequest reads them
     job: JobDep,
     request: Request,
     state: StateDep,

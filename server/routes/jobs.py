@@ -13,11 +13,11 @@ from progress.hub import HubClosing
 from progress.jobs import Job, Status
 from server.auth import OwnerDep
 from server.errors import invalid, responses
-from server.negotiation import StreamRequest
+from server.negotiation import StreamRequest, asked_format
 from server.relay import open_stream
 from server.schemas import JobList, JobRequest, JobView, is_job_id
 from server.state import State, StateDep
-from server.streams import overloaded
+from server.streams import no_room
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -60,16 +60,18 @@ async def submit(
 ) -> Response:
     """Makes a job and answers at once, with its id; see the other routes for what becomes of it.
 
-    With ``Accept: text/event-stream`` the answer is the job's event stream itself.
+    With ``Accept: text/event-stream`` the answer is the job's event stream itself; with ``text/plain`` its text, and
+    with ``application/x-ndjson`` its events, one a line.
     """
     if idempotency_key is not None and not (idempotency_key.strip() and idempotency_key.isprintable()):
         raise invalid("Idempotency-Key", "give 1 to 255 printable characters")
     wait_s = preferred_wait(prefer or "")
     made = await state.submissions.submit(body, idempotency_key=idempotency_key or "", owner=owner)
     headers = {"Location": f"/v1/jobs/{made.job.id}"}
-    if "text/event-stream" in request.headers.get("accept", ""):
+    form = asked_format(request.headers.get("accept", ""), "", default="json")
+    if form != "json":
         if not state.has_room():
-            return overloaded()
+            return no_room(form)
         return await open_stream(state, made.job, StreamRequest.read(request.headers, request.query_params), headers)
     job = made.job
     if wait_s:

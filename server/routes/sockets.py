@@ -27,7 +27,7 @@ NOT_AUTHENTICATED, NOT_ALLOWED, NO_SUCH_JOB = 4401, 4403, 4404
 MAX_REASON_BYTES: Final = 120
 
 
-class Closing(Exception):  # noqa: N818  # an end, not always an error
+class Closing(Exception):
     """This socket is to be closed, with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
