@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -36,23 +36,34 @@ def key_of(connection: HTTPConnection) -> str | None:
         cookie = SimpleCookie(connection.headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return None
-    return cookie.value if cookie else None
+    return unquote(cookie.value) if cookie else None
 
 
-def require_owner(connection: HTTPConnection, state: StateDep) -> str | None:
+def cookie_of(key: str) -> str:
+    """A key in the form in which the page's cookie carries it: a header has no room for other letters."""
+    return quote(key, safe="")
+
+
+def admitted(connection: HTTPConnection, settings: Settings) -> str | None:
     """The name of the key that a request carries; None where no keys are set.
 
     Raises:
         Problem: 401, no key or a wrong one.
     """
-    if not state.settings.api_keys:
+    if not settings.api_keys:
         return None
     key = key_of(connection)
-    owner = owner_of(key, state.settings) if key else None
+    owner = owner_of(key, settings) if key else None
     if owner is None:
         what = "this key is not known here" if key else "send a key as `Authorization: Bearer KEY`"
         raise Problem(401, "unauthorized", what, headers={"WWW-Authenticate": "Bearer"})
     return owner
+
+
+# A coroutine, though it waits for nothing: FastAPI runs a plain function in a thread, for each request.
+async def require_owner(connection: HTTPConnection, state: StateDep) -> str | None:
+    """The same, for a route."""
+    return admitted(connection, state.settings)
 
 
 OwnerDep = Annotated[str | None, Depends(require_owner)]
@@ -64,4 +75,7 @@ def same_origin(connection: HTTPConnection) -> bool:
     A browser lets any page open a socket to anywhere, with cookies; only this check keeps others' pages out.
     """
     origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+    except ValueError:  # it is no address at all
+        return False

@@ -41,9 +41,9 @@ class BodyGuard:
     def refusal(self, headers: Headers) -> Problem | None:
         """What is wrong with a request as its headers show it."""
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._max_bytes:
+        if length.isdecimal() and int(length) > self._max_bytes:
             return self._too_large()
-        has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
+        has_body = (length.isdecimal() and int(length) > 0) or "transfer-encoding" in headers
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if has_body and media_type != "application/json" and not media_type.endswith("+json"):
             return Problem(415, "unsupported_media_type", "send JSON, with `Content-Type: application/json`")

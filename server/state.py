@@ -53,10 +53,16 @@ class State:
             self.open_streams -= 1
 
 
-def get_state(connection: HTTPConnection) -> State:
+def state_of(connection: HTTPConnection) -> State:
     """The State of the app that a request came to."""
     state: State = connection.app.state.jobcast
     return state
+
+
+# A coroutine, though it waits for nothing: FastAPI runs a plain function in a thread, for each request.
+async def get_state(connection: HTTPConnection) -> State:
+    """The same, for a route."""
+    return state_of(connection)
 
 
 StateDep = Annotated[State, Depends(get_state)]

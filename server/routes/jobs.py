@@ -66,13 +66,14 @@ async def submit(
     if idempotency_key is not None and not (idempotency_key.strip() and idempotency_key.isprintable()):
         raise invalid("Idempotency-Key", "give 1 to 255 printable characters")
     wait_s = preferred_wait(prefer or "")
+    # Before anything is made: whoever is refused may not be left with a job that he knows nothing of.
+    asked = asked_stream(request)
+    if asked and not state.has_room():
+        return no_room(asked.format)
     made = await state.submissions.submit(body, idempotency_key=idempotency_key or "", owner=owner)
     headers = {"Location": f"/v1/jobs/{made.job.id}"}
-    form = asked_format(request.headers.get("accept", ""), "", default="json")
-    if form != "json":
-        if not state.has_room():
-            return no_room(form)
-        return await open_stream(state, made.job, StreamRequest.read(request.headers, request.query_params), headers)
+    if asked:
+        return await open_stream(state, made.job, asked, headers)
     job = made.job
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
@@ -80,13 +81,26 @@ async def submit(
     return view(job, 202 if made.created and not (wait_s and job.ended) else 200, headers)
 
 
+def asked_stream(request: Request) -> StreamRequest | None:
+    """How a submission wants the job's events; None where it asks for the job.
+
+    Raises:
+        InvalidCursor, Problem: see ``StreamRequest.read``.
+    """
+    if asked_format(request.headers.get("accept", ""), "", default="json") == "json":
+        return None
+    asked = StreamRequest.read(request.headers, request.query_params)
+    return None if asked.format == "json" else asked
+
+
 def preferred_wait(prefer: str) -> float:
     """Seconds of ``Prefer: wait=N`` (RFC 7240 §4.3), 0 without. A preference that makes no sense is ignored, as the
     RFC wants."""
     for preference in prefer.split(","):
         name, _, value = preference.partition(";")[0].strip().partition("=")
-        if name.strip().lower() == "wait" and value.strip().strip('"').isdigit():
-            return min(float(value.strip().strip('"')), MAX_WAIT_S)
+        seconds = value.strip().strip('"')
+        if name.strip().lower() == "wait" and seconds.isdecimal():
+            return min(float(seconds), MAX_WAIT_S)
     return 0.0
 
 

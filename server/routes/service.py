@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from progress.errors import StoreUnavailable
-from server.auth import COOKIE, OwnerDep, owner_of
+from server.auth import COOKIE, OwnerDep, cookie_of, owner_of
 from server.errors import Problem, responses
 from server.schemas import KindList, KindView
 from server.state import State, StateDep
@@ -97,7 +97,7 @@ async def sign_in(body: SessionRequest, request: Request, state: StateDep) -> Re
         raise Problem(401, "unauthorized", "this key is not known here", headers={"WWW-Authenticate": "Bearer"})
     answer = Response(status_code=204)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, body.key, httponly=True, samesite="strict", secure=secure, path="/")
+    answer.set_cookie(COOKIE, cookie_of(body.key), httponly=True, samesite="strict", secure=secure, path="/")
     return answer
 
 

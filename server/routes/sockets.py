@@ -11,14 +11,14 @@ from starlette.websockets import WebSocketDisconnect
 from progress.errors import InvalidCursor, JobConflict, JobNotFound, StoreUnavailable
 from progress.events import encode_json
 from progress.hub import HubClosing
-from server.auth import require_owner, same_origin
+from server.auth import admitted, same_origin
 from server.encoding import IDLE_S
 from server.errors import Problem
 from server.fan import MAX_JOBS, Fan
 from server.negotiation import parse_cursor
 from server.routes.events import with_job
 from server.schemas import is_job_id
-from server.state import State, get_state
+from server.state import State, state_of
 
 router = APIRouter()
 SUBPROTOCOL: Final = "jobcast.v1"
@@ -44,7 +44,7 @@ async def serve(socket: WebSocket, handler: Handler) -> None:
 
     Accepted first: a browser shows nothing but 1006 of a socket that was closed before.
     """
-    state = get_state(socket)
+    state = state_of(socket)
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
@@ -79,7 +79,7 @@ def admit(socket: WebSocket, state: State) -> None:
     if not same_origin(socket):
         raise Closing(NOT_ALLOWED, "this page comes from another origin")
     try:
-        require_owner(socket, state)
+        admitted(socket, state.settings)
     except Problem as problem:
         raise Closing(NOT_AUTHENTICATED, str(problem.detail)) from None
 
