@@ -1,7 +1,6 @@
 """Every error that leaves the API: RFC 9457 problem details with a stable ``code``."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -12,8 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from progress.errors import IdempotencyConflict, InvalidCursor, JobConflict, JobNotFound, StoreUnavailable
-
-logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 2
 _CODES: Final = {
@@ -109,28 +106,18 @@ def _message(complaint: Any) -> str:
 
 
 def _known(error: Exception) -> Problem:
-    match error:
-        case Problem():
-            return error
-        case JobNotFound():
-            return Problem(404, "job_not_found", str(error))
-        case JobConflict():
-            return Problem(409, "job_conflict", str(error))
-        case IdempotencyConflict():
-            return invalid("Idempotency-Key", str(error), "idempotency_conflict")
-        case InvalidCursor():
-            return invalid("after", str(error), "invalid_cursor")
-        case StoreUnavailable():
-            return unavailable(f"Redis cannot be used just now: {error}")
-        case RequestValidationError():
-            return _from_fastapi(error)
-        case HTTPException(status_code=400):
-            return Problem(400, "invalid_json", "the body is not JSON in UTF-8")
-        case HTTPException():
-            code = _CODES.get(error.status_code, "error")
-            return Problem(error.status_code, code, str(error.detail), headers=error.headers)
-    logger.exception("unexpected error", exc_info=error)
-    return Problem(500, "internal_error", "something went wrong here; the server's log says what")
+    if isinstance(error, Problem):
+        return error
+    made = (make(error) for kind, make in _PROBLEMS.items() if isinstance(error, kind))
+    # Starlette raises an unknown one again once it is answered, and so the server logs it.
+    return next(made, Problem(500, "internal_error", "something went wrong here; the server's log says what"))
+
+
+def _from_starlette(error: HTTPException) -> Problem:
+    if error.status_code == 400:
+        return Problem(400, "invalid_json", "the body is not JSON in UTF-8")
+    code = _CODES.get(error.status_code, "error")
+    return Problem(error.status_code, code, str(error.detail), headers=error.headers)
 
 
 def _from_fastapi(error: RequestValidationError) -> Problem:
@@ -142,14 +129,24 @@ def _from_fastapi(error: RequestValidationError) -> Problem:
     return _invalid_all(complaints)
 
 
+_PROBLEMS: Final[dict[type[Exception], Callable[[Any], Problem]]] = {
+    JobNotFound: lambda error: Problem(404, "job_not_found", str(error)),
+    JobConflict: lambda error: Problem(409, "job_conflict", str(error)),
+    IdempotencyConflict: lambda error: invalid("Idempotency-Key", str(error), "idempotency_conflict"),
+    InvalidCursor: lambda error: invalid("after", str(error), "invalid_cursor"),
+    StoreUnavailable: lambda error: unavailable(f"Redis cannot be used just now: {error}"),
+    RequestValidationError: _from_fastapi,
+    HTTPException: _from_starlette,
+}
+
+
 async def _handle(_request: Request, error: Exception) -> Response:
     return problem_response(_known(error))
 
 
 def install(app: FastAPI) -> None:
     """Lets every error of an app leave as problem details."""
-    for kind in (HTTPException, RequestValidationError, JobNotFound, JobConflict, IdempotencyConflict,
-                 InvalidCursor, StoreUnavailable, Exception):  # fmt: skip
+    for kind in (*_PROBLEMS, Exception):
         app.add_exception_handler(kind, _handle)
 
 
