@@ -13,6 +13,7 @@ from server.state import State
 
 logger = logging.getLogger(__name__)
 GRACE_S = 3
+SETTLE_S = 0.3
 
 
 class Server(uvicorn.Server):
@@ -28,7 +29,15 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._state.hub.announce_close()
+        await self._streams_end()
         await super().shutdown(sockets)
+
+    async def _streams_end(self) -> None:
+        """Waits for a moment: uvicorn closes every socket at once with 1012, and ours say 1001."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE_S
+        while self._state.streams and loop.time() < deadline:
+            await asyncio.sleep(0.01)
 
 
 async def serve(settings: Settings) -> None:

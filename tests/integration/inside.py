@@ -1,5 +1,6 @@
 """Looks inside a running Jobcast, by ways that are open to everyone."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ def channels(live: Live) -> int:
 
 
 def subscriptions(live: Live) -> list[int]:
-    """For every connection in pub/sub mode, how many channels it follows."""
-    clients = live.redis.command("CLIENT", "LIST", "TYPE", "pubsub")
-    assert isinstance(clients, list)
-    return [int(client["sub"]) for client in clients]
+    """For every connection that follows jobs or activity, how many channels. (The broker's own follow patterns.)"""
+    clients = str(live.redis.command("CLIENT", "LIST", "TYPE", "pubsub"))
+    return [int(count) for count in re.findall(r" sub=(\d+)", clients) if int(count)]
 
 
 def at_rest(live: Live) -> bool:
