@@ -96,7 +96,7 @@ def dialer(url: str) -> Dial:
 async def _place(address: Address, options: Mapping[str, Any]) -> tuple[str, int]:
     if address.mode != "sentinel":
         return options.get("host", "127.0.0.1"), options.get("port", 6379)
-    watch = Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+    watch = Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
     try:
         host, port = await watch.discover_master(address.master)
     except RedisError as error:

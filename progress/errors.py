@@ -1,4 +1,3 @@
-# ruff: noqa: N818  # named for what has happened, which "Error" would only lengthen
 """Every error that `progress` raises.
 
 JobcastError
