@@ -1,5 +1,6 @@
 """Several logs in one connection: what comes next from any of them, and a cursor over all."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from progress.errors import InvalidCursor, StoreUnavailable
@@ -16,6 +17,8 @@ class Fan:
         self._hub = hub
         self._waker = Waker(hub)
         self.subscriptions: dict[str, Subscription] = {}
+        self.steady = asyncio.Lock()
+        """Held while a batch is polled and sent: who adds or removes under it is sure that nothing older follows."""
 
     async def add(self, job_id: str, after: int, *, exact: bool = False) -> None:
         """Follows one more job; one that is followed already starts anew at ``after``.
@@ -47,24 +50,25 @@ class Fan:
             HubClosing: the process is going away.
         """
         while True:
-            quiet = True
-            for subscription in tuple(self.subscriptions.values()):
-                entries = await self._poll(subscription)
-                ended = subscription.ended and self.subscriptions.get(subscription.job_id) is subscription
-                if ended:
-                    self.remove(subscription.job_id)
-                if entries or ended:
-                    quiet = False
-                    yield subscription.job_id, entries
-            if quiet and not await self._waker.wait(idle_s):
+            pause_s = idle_s
+            for job_id, subscription in tuple(self.subscriptions.items()):
+                async with self.steady:
+                    if self.subscriptions.get(job_id) is not subscription:
+                        continue
+                    try:
+                        entries = await subscription.poll()
+                    except StoreUnavailable:
+                        # An open stream stays open: it asks again once Redis is back.
+                        pause_s = min(pause_s, RETRY_S)
+                        continue
+                    if subscription.ended:
+                        self.remove(job_id)
+                    elif not entries:
+                        continue
+                    pause_s = 0
+                    yield job_id, entries
+            if pause_s and not await self._waker.wait(pause_s) and pause_s == idle_s:
                 yield "", ()
-
-    async def _poll(self, subscription: Subscription) -> Sequence[Entry]:
-        try:
-            return await subscription.poll()
-        except StoreUnavailable:
-            await self._waker.wait(RETRY_S)
-            return ()
 
 
 def encode_cursor(positions: Positions) -> str:

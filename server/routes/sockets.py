@@ -187,7 +187,7 @@ async def _take_operations(socket: WebSocket, state: State, fan: Fan) -> None:
             await answer(socket, message, error)
 
 
-async def _subscribe(socket: WebSocket, state: State, fan: Fan, message: dict[str, Any]) -> None:
+async def _subscribe(socket: WebSocket, _state: State, fan: Fan, message: dict[str, Any]) -> None:
     job_id, after = message["job"], message.get("after", 0)
     if not isinstance(after, int) or isinstance(after, bool):
         raise InvalidCursor(str(after)[:40])
@@ -197,15 +197,16 @@ async def _subscribe(socket: WebSocket, state: State, fan: Fan, message: dict[st
     if len(fan.subscriptions) >= MAX_JOBS and job_id not in fan.subscriptions:
         await answer(socket, message, OverflowError(f"one socket follows {MAX_JOBS} jobs at most"))
         return
-    await state.store.get(job_id)
-    # Answered first, so that no event of the job comes before the answer.
-    await answer(socket, message)
-    await fan.add(job_id, cursor, exact=message.get("exact") is True)
+    # So that no event of the job comes before the answer, and none of an older subscription after it.
+    async with fan.steady:
+        await fan.add(job_id, cursor, exact=message.get("exact") is True)
+        await answer(socket, message)
 
 
 async def _unsubscribe(socket: WebSocket, _state: State, fan: Fan, message: dict[str, Any]) -> None:
-    fan.remove(message["job"])
-    await answer(socket, message)
+    async with fan.steady:
+        fan.remove(message["job"])
+        await answer(socket, message)
 
 
 async def _cancel(socket: WebSocket, state: State, _fan: Fan, message: dict[str, Any]) -> None:
