@@ -63,7 +63,7 @@ async def job_events(  # noqa: PLR0913, PLR0917  # the parameters stand here for
     asked = StreamRequest.read(request.headers, request.query_params)
     if asked.format == "json":
         return await page(state, job, asked)
-    if asked.format == "sse" and job.ended and asked.after >= job.last_seq:
+    if asked.format == "sse" and job.ended and not 0 <= asked.after < job.last_seq:
         return Response(status_code=204)
     if not state.has_room():
         return no_room(asked.format)
