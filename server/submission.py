@@ -18,6 +18,7 @@ from server.schemas import JobRequest
 from tasks.queue import JobQueue, QueueUnavailable
 
 logger = logging.getLogger(__name__)
+CLOSE_S: Final = 1.0
 UNSENT: Final = 10_000
 """Messages that may wait for a broker that hangs; the sweeper sends what goes beyond."""
 
@@ -36,7 +37,7 @@ class Submissions:
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="enqueue")
         # Whether the broker answers is asked beside the messages that may be stuck behind one another.
         self._checker = ThreadPoolExecutor(1, thread_name_prefix="check-broker")
-        self._unsent = 0
+        self._unsent: set[asyncio.Future[None]] = set()
 
     async def submit(self, request: JobRequest, *, idempotency_key: str = "", owner: str | None = None) -> Submitted:
         """Makes the job of a request.
@@ -69,17 +70,19 @@ class Submissions:
         return await asyncio.get_running_loop().run_in_executor(self._checker, function, argument)
 
     async def close(self) -> None:
-        """Sends what waits, for a moment, and ends the thread."""
-        await asyncio.to_thread(self._sender.shutdown)
-        await asyncio.to_thread(self._checker.shutdown)
+        """Sends what waits, for a moment, and ends the threads. What is left then is the sweeper's."""
+        if self._unsent:
+            await asyncio.wait(self._unsent, timeout=CLOSE_S)
+        for pool in (self._sender, self._checker):
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._queue.close)
 
     async def _make(self, new: NewJob, idempotency_key: str, fingerprint: str) -> Submitted:
         made = await self._store.create(new, idempotency_key=idempotency_key, fingerprint=fingerprint)
-        if made.created and new.delay_s == 0 and self._unsent < UNSENT:
-            self._unsent += 1
+        if made.created and made.job.due_at is None and len(self._unsent) < UNSENT:
             future = asyncio.get_running_loop().run_in_executor(self._sender, self._send, made.job)
-            future.add_done_callback(self._sent)
+            self._unsent.add(future)
+            future.add_done_callback(self._unsent.discard)
         return made
 
     def _send(self, job: Job) -> None:
@@ -87,9 +90,6 @@ class Submissions:
             self._queue.enqueue(job.id, job.queue, job.priority)
         except QueueUnavailable as error:
             logger.warning("job %s: left to the sweeper, the broker cannot be used: %s", job.id, error)
-
-    def _sent(self, _future: "asyncio.Future[None]") -> None:
-        self._unsent -= 1
 
     def _validated(self, request: JobRequest, owner: str | None) -> NewJob:
         kind = self._queue.kinds.get(request.kind)
