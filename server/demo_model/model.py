@@ -13,7 +13,7 @@ CONTEXT_WORDS: Final = 3
 PIECE_CHARS: Final = 6
 LEAST_TEMPERATURE: Final = 0.2
 """Lower ones count as this: always the likeliest word would go round in circles."""
-TOPIC_WEIGHT: Final = 4.0
+TOPIC_WEIGHT: Final = 20.0
 TOPIC_JUMP: Final = 0.35
 """Chance that a new sentence is one that the prompt's words occur in; each is taken once."""
 TOPIC_CHARS: Final = 4
@@ -125,7 +125,8 @@ class LanguageModel:
             ended = context[-1] in _SENTENCE_END
 
     def _topics(self, text: str) -> frozenset[str]:
-        keys = {_key(word) for word in _WORD.findall(text)}
+        said = {_key(word) for word in _WORD.findall(text)}
+        keys = said | {f"{key}s" for key in said} | {key.removesuffix("s") for key in said}
         return frozenset(key for key in keys - _SAY_NOTHING if len(key) >= TOPIC_CHARS and key in self._topical)
 
     def _next(self, context: Sequence[str], temperature: float, topics: frozenset[str], rng: random.Random) -> str:

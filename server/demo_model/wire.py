@@ -10,6 +10,7 @@ from server.demo_model.model import count_pieces
 
 MODEL: Final = "demo"
 MAX_TOKENS: Final = 1_000_000
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class TextPart(BaseModel):
@@ -120,7 +121,7 @@ def read_behaviour(body: ChatBody, header: str) -> tuple[Behaviour, str]:
 
 def sse(content: Any) -> bytes:
     """One message of an event stream. Line ends are escaped by JSON; every other character goes as it is."""
-    return f"data: {json.dumps(content, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return f"data: {_ENCODER.encode(content)}\n\n".encode()
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
