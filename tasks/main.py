@@ -23,11 +23,18 @@ def run_worker(queues: Sequence[str] = (), pool: str | None = None, concurrency:
 
     served = tuple(queues) or queue_names()
     pool = pool or ("threads" if set(served) == {THREADS_QUEUE} else "prefork")
-    level = current().log_level
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    level = _log()
     argv = ["--quiet", "worker", "--queues", ",".join(served), "--pool", pool, "--loglevel", level]
     argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", f"{'-'.join(served)}-%d@%h"]
     app.worker_main([*argv, "--concurrency", str(concurrency or default_concurrency(pool))])
+
+
+def _log() -> str:
+    level = current().log_level
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    # A line for each request to the model server says nothing that the job's log does not.
+    logging.getLogger("httpx").setLevel("WARNING")
+    return level
 
 
 def default_concurrency(pool: str) -> int:
@@ -42,6 +49,5 @@ def run_beat(schedule: Path) -> None:
     from tasks.worker import app
 
     schedule.parent.mkdir(parents=True, exist_ok=True)
-    level = current().log_level
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    level = _log()
     app.start(["--quiet", "beat", "--schedule", str(schedule), "--loglevel", level, "--pidfile", ""])
