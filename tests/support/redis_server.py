@@ -83,6 +83,11 @@ class RedisServer:
             answer: object = client.execute_command(*words)
             return answer
 
+    def signal(self, number: int) -> None:
+        """Sends a signal, such as SIGSTOP, to the server itself."""
+        if self._process:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """Ends it at once, as a crash would."""
         if self._process:
