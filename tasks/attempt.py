@@ -26,6 +26,8 @@ from tasks.registry import Kind, kinds
 
 logger = logging.getLogger(__name__)
 MESSAGE_CHARS: Final = 2000
+LONGEST_PAUSE_S: Final = 24 * 3600.0
+"""No attempt waits longer than this for the one before, whatever a model server asks for."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,10 @@ def backoff_s(bounds: tuple[float, float], attempt: int, retry_after_s: float | 
     """Seconds before the next attempt: exponential with full jitter, and never less than what was asked for."""
     first, longest = bounds
     pause = random.uniform(0, min(longest, first * 2 ** (attempt - 1)))  # noqa: S311  # spreads retries, guards nothing
-    return pause if retry_after_s is None else retry_after_s + min(pause, 1.0)
+    if retry_after_s is None:
+        return pause
+    # This way round NaN becomes 0, too.
+    return min(max(0.0, retry_after_s), LONGEST_PAUSE_S) + min(pause, 1.0)
 
 
 def error_json(code: str, message: str, *, retryable: bool) -> Json:
@@ -166,11 +171,9 @@ def first_line(invalid: ValidationError) -> str:
 
 def as_result(value: Any) -> str:
     """What a task returned, as JSON. Raises TaskError where JSON has no form for it."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
     try:
-        return encode_json(value)
-    except (TypeError, ValueError) as error:
+        return encode_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
+    except (TypeError, ValueError, RecursionError) as error:
         raise TaskError("bad_result", f"the task's result has no form in JSON: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """The kinds of job: what ``@job`` notes about a task function, by name."""
 
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tasks.progress import Progress
 
 TaskFunction = Callable[[Any, Progress], Any]
 DEFAULT_QUEUE: Final = "default"
+_NAME: Final = re.compile("[a-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def job(
         ValueError: the name is taken by another function, or malformed.
         TypeError: the function's input is not annotated with a model.
     """
-    if not name or not all(c.islower() or c.isdigit() or c in "-_" for c in name):
-        raise ValueError(f"@job({name!r}): use lower-case letters, digits, '-' and '_'")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"@job({name!r}): use 1 to 64 lower-case letters, digits, '-' and '_'")
 
     def register(function: TaskFunction) -> TaskFunction:
         known = _kinds.get(name)
