@@ -83,7 +83,10 @@ function showJob(id) {
   view = new JobView(id, client, {
     base,
     isKeyed: isSignedIn,
-    go: (next) => go({ job: next }),
+    go: (next) => {
+      go({ job: next });
+      list.refresh();
+    },
     onRefused: () => session.ask(),
     onConnection: (connection) => {
       connections.job = connection === 'closed' ? 'live' : connection;

@@ -9,6 +9,7 @@ import { fieldsOf } from './form.js';
 /** @typedef {import('./form.js').Field} Field */
 
 const DRAFT = 'jobcast.draft';
+const FIRST_KIND = 'generate';
 /** What a schema cannot say: which fields go without saying, which are rare, and which another one stands for. */
 const LAYOUTS = /** @type {Record<string, {hidden: string[], rare: string[], needed: string[]}>} */ ({
   generate: { hidden: ['messages'], rare: ['system', 'model'], needed: ['prompt'] },
@@ -95,7 +96,9 @@ export class Composer {
     const draft = saved();
     fill(this.#picker, ...this.#kinds.map(({ name, title }) => h('option', { value: name }, title)));
     fill(this.#body, this.#form);
-    this.#choose(this.#kinds.some(({ name }) => name === draft.kind) ? draft.kind : this.#kinds[0]?.name, draft.input);
+    const names = this.#kinds.map(({ name }) => name);
+    if (names.includes(draft.kind)) this.#choose(draft.kind, draft.input);
+    else this.#choose(names.includes(FIRST_KIND) ? FIRST_KIND : names[0]);
   }
 
   /** @param {Error} error */
