@@ -142,7 +142,8 @@ class Publisher:
         return written or _is_final(self.over)
 
     def _make_room(self) -> None:
-        self._changed.wait_for(lambda: self.over is not None or self._held_bytes < HELD_BYTES)
+        if self._held_bytes >= HELD_BYTES:
+            self._changed.wait_for(lambda: self.over is not None or self._held_bytes < HELD_BYTES)
         self._raise_over()
 
     def _raise_over(self) -> None:
@@ -198,7 +199,8 @@ class Publisher:
     def _put_off(self, error: StoreUnavailable) -> None:
         shortest, longest = BACKOFF_S
         pause = min(longest, shortest * 2**self._failures)
-        self._failures += 1
+        # Bounded: a power of two that no float holds would end the committer's thread after half an hour's outage.
+        self._failures = min(self._failures + 1, 10)
         logger.warning("job %s: log not written, again in %.2f s: %s", self.job_id, pause, error)
         with self._changed:
             self._scheduled = True

@@ -1,0 +1,164 @@
+"""The Feed: the next event is taken, a known one ignored, a gap told."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progress.events import Event, Gap
+from progress.feed import PAGES, TAIL_BYTES, TAIL_EVENTS, Feed, gap_before
+
+
+def event(seq: int, kind: str = "token", size: int = 0) -> Event:
+    raw = b'{"seq":%d,"type":"%b","attempt":1,"text":"%b"}' % (seq, kind.encode(), b"x" * size)
+    return Event.parse(raw)
+
+
+def feed_of(count: int, *, size: int = 0) -> Feed:
+    feed = Feed("j", 0, closed=False)
+    for seq in range(1, count + 1):
+        assert feed.push(event(seq, size=size)) == "taken"
+    return feed
+
+
+def seqs(events: list[Event] | None) -> list[int] | None:
+    return None if events is None else [one.seq for one in events]
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.times = 0
+
+    def wake(self) -> None:
+        self.times += 1
+
+
+def test_the_next_event_is_taken_and_a_known_one_ignored() -> None:
+    feed = feed_of(3)
+    assert [feed.push(event(seq)) for seq in (2, 3, 4)] == ["known", "known", "taken"]
+    assert feed.head == 4
+
+
+def test_an_event_beyond_the_next_is_a_gap_and_not_taken() -> None:
+    feed = feed_of(3)
+    assert feed.push(event(6)) == "gap"
+    assert (feed.head, feed.furthest, seqs(feed.after(3))) == (3, 6, [])
+    assert feed.push(event(5)) == "gap"
+    assert feed.furthest == 6
+
+
+@given(st.lists(st.integers(1, 8)))
+def test_in_whatever_order_events_come_none_is_skipped_and_none_twice(order: list[int]) -> None:
+    feed = Feed("j", 0, closed=False)
+    taken = [seq for seq in order if feed.push(event(seq)) == "taken"]
+    assert taken == list(range(1, len(taken) + 1))
+    assert seqs(feed.after(0)) == taken
+
+
+def test_a_last_event_closes_the_feed() -> None:
+    feed = feed_of(1)
+    feed.push(event(2, "succeeded"))
+    assert (feed.closed, feed.lost) == (True, False)
+
+
+def test_a_reader_gets_what_comes_after_its_cursor() -> None:
+    feed = feed_of(4)
+    assert [seqs(feed.after(cursor)) for cursor in (0, 2, 4, 9)] == [[1, 2, 3, 4], [3, 4], [], []]
+
+
+def test_a_feed_that_began_later_cannot_tell_what_was_before() -> None:
+    feed = Feed("j", 7, closed=False)
+    feed.push(event(8))
+    assert (feed.after(6), seqs(feed.after(7))) == (None, [8])
+
+
+@pytest.mark.parametrize(("count", "size"), [(100, TAIL_BYTES // 60), (TAIL_EVENTS * 3, 0)])
+def test_a_long_tail_loses_its_older_part_and_never_its_order(count: int, size: int) -> None:
+    feed = feed_of(count, size=size)
+    held = feed.after(feed.base)
+    assert seqs(held) == list(range(feed.base + 1, count + 1))
+    assert held is not None
+    assert sum(len(one.raw) for one in held) <= TAIL_BYTES
+    assert len(held) <= TAIL_EVENTS
+    assert feed.after(feed.base - 1) is None
+
+
+def test_an_event_larger_than_a_tail_is_left_to_the_log() -> None:
+    feed = feed_of(1)
+    feed.push(event(2, "succeeded", size=TAIL_BYTES))
+    assert (feed.head, feed.closed, feed.after(1), seqs(feed.after(2))) == (2, True, None, [])
+
+
+def test_what_the_log_itself_has_lost_is_skipped() -> None:
+    feed = feed_of(2)
+    feed.push(event(9))
+    feed.skip_to(6)
+    assert (feed.head, feed.base, feed.furthest, feed.after(2), feed.after(6)) == (6, 6, 9, None, [])
+    assert feed.push(event(7)) == "taken"
+    feed.skip_to(20)
+    assert feed.furthest == 20
+
+
+def test_the_end_may_be_a_loss_and_stays_one() -> None:
+    feed = feed_of(1)
+    feed.end(lost=True)
+    feed.end()
+    assert (feed.closed, feed.lost) == (True, True)
+
+
+def test_a_reader_that_leaves_while_woken_disturbs_nobody() -> None:
+    feed, others = feed_of(1), [Woken(), Woken()]
+
+    class Leaving:
+        def wake(self) -> None:
+            feed.readers.discard(self)
+
+    feed.readers |= {Leaving(), *others}
+    feed.wake()
+    assert [other.times for other in others] == [1, 1]
+
+
+def test_sse_blocks_are_made_once_for_all_who_keep_up() -> None:
+    feed = feed_of(3)
+    blocks = feed.sse_after(1)
+    assert blocks == event(2).sse + event(3).sse
+    assert feed.sse_after(1) is blocks
+    assert feed.sse_after(2) == event(3).sse
+    assert feed.sse_after(3) == b""
+    feed.push(event(4))
+    assert feed.sse_after(2) == event(3).sse + event(4).sse
+    assert Feed("j", 5, closed=False).sse_after(4) is None
+
+
+def test_pages_are_remembered_for_those_who_start_together() -> None:
+    feed = feed_of(0)
+    page = feed.remember(0, [event(1), event(2)])
+    assert feed.remembered(0) is page
+    assert seqs(page.joined) == [2]
+    for after in range(1, PAGES + 1):
+        feed.remember(after, [event(after + 1)])
+    assert feed.remembered(0) is None
+    feed.forget_pages()
+    assert feed.remembered(PAGES) is None
+
+
+def test_an_empty_page_is_not_remembered_since_events_may_follow() -> None:
+    feed = feed_of(0)
+    feed.remember(0, [])
+    assert feed.remembered(0) is None
+
+
+@pytest.mark.parametrize(
+    ("cursor", "first", "end", "gap"),
+    [
+        (0, 1, 9, None),
+        (3, 4, 9, None),
+        (3, 6, 9, (4, 5)),
+        (3, None, 9, (4, 9)),
+        (9, None, 9, None),
+        (12, None, 9, None),
+    ],
+)
+def test_a_gap_is_between_the_cursor_and_what_there_still_is(
+    cursor: int, first: int | None, end: int, gap: tuple[int, int] | None
+) -> None:
+    assert gap_before(cursor, first, end, "j") == (gap and Gap(*gap, "j"))
