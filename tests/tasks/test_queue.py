@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from progress import keys
-from tasks.app import RUN
+from tasks.app import RUN, make_app
 from tasks.queue import CeleryQueue, QueueUnavailable
 from tests.support.api import settings
 from tests.support.redis_server import RedisServer
@@ -143,8 +143,18 @@ def _seconds_to_refusal(queue: CeleryQueue) -> float:
 
 
 def test_a_broker_that_refuses_the_password_is_unavailable() -> None:
-    with RedisServer(password="right") as server, queue_on(server.url.replace("right", "wrong")) as queue:
-        pytest.raises(QueueUnavailable, queue.enqueue, "the-job", "llm", 5).match(r"(?i)password|auth")
+    refused = pytest.raises(QueueUnavailable, match=r"(?i)password|auth")
+    with RedisServer(password="right") as server, queue_on(server.url.replace("right", "wrong")) as queue, refused:
+        queue.enqueue("the-job", "llm", 5)
+
+
+def test_a_broker_that_is_no_redis_is_asked_without_declaring_anything() -> None:
+    unvalidated = settings().model_copy(update={"broker_url": "memory://"})
+    queue = CeleryQueue(make_app(unvalidated), unvalidated)
+    assert queue.depth("unknown-there") == 0
+    queue.enqueue("the-job", "llm", 5)
+    assert queue.depth("llm") == 1
+    queue.close()
 
 
 def test_a_closed_queue_opens_again_when_it_is_used(queue: CeleryQueue) -> None:

@@ -1,0 +1,129 @@
+"""How Celery is set up: what API and workers must agree on."""
+
+from typing import Any
+
+import pytest
+
+from progress import keys
+from progress.errors import InvalidSettings
+from tasks.app import (
+    HOUSEKEEPING,
+    configuration,
+    default_app,
+    is_redis,
+    load_kinds,
+    make_app,
+    message_priority,
+    queue_names,
+    shown_broker,
+    transport_options,
+)
+from tests.support.api import settings
+
+REDIS = "redis://localhost:6379/0"
+AMQP = "amqp://localhost"
+
+
+def configured(url: str = REDIS, **fields: Any) -> dict[str, Any]:
+    return configuration(settings(broker_url=url, **fields))
+
+
+def test_a_message_stays_with_the_broker_until_the_work_is_done() -> None:
+    found = configured()
+    assert found["task_acks_late"]
+    assert found["task_reject_on_worker_lost"]
+    assert found["worker_prefetch_multiplier"] == 1
+    assert not found["worker_cancel_long_running_tasks_on_connection_loss"]
+
+
+def test_messages_are_json_alone() -> None:
+    found = configured()
+    assert (found["task_serializer"], found["accept_content"]) == ("json", ["json"])
+    assert found["result_backend"] is None
+
+
+@pytest.mark.parametrize(
+    ("url", "redis"),
+    [
+        (REDIS, True),
+        ("rediss://h", True),
+        ("sentinel://h", True),
+        ("unix:///tmp/r.sock", True),
+        (AMQP, False),
+        ("amqps://h", False),
+    ],
+)
+def test_it_tells_redis_from_other_brokers(url: str, redis: bool) -> None:
+    assert is_redis(url) is redis
+
+
+def test_nine_is_the_most_urgent_whatever_the_broker_calls_it() -> None:
+    assert [message_priority(REDIS, priority) for priority in (9, 5, 0)] == [0, 4, 9]
+    assert [message_priority(AMQP, priority) for priority in (9, 5, 0)] == [9, 5, 0]
+
+
+def test_on_redis_unacknowledged_messages_come_back_in_time() -> None:
+    options = transport_options(settings(redis_url=REDIS, visibility_timeout_s=42))
+    assert options["visibility_timeout"] == 42
+    assert options["unacked_restore_interval"] <= 5
+    assert options["unacked_mutex_expire"] < 42
+    assert options["global_keyprefix"] == keys.BROKER
+    assert options["priority_steps"] == list(range(10))
+
+
+def test_on_another_broker_messages_are_confirmed_and_queues_have_priorities() -> None:
+    found = configured(AMQP)
+    assert found["broker_transport_options"] == {"confirm_publish": True}
+    for queue in found["task_queues"]:
+        assert queue.queue_arguments["x-max-priority"] == 9
+        # RabbitMQ closes the channel of a consumer that acknowledges later than this.
+        assert queue.queue_arguments["x-consumer-timeout"] == found["task_soft_time_limit"] * 1000
+
+
+def test_on_redis_queues_have_no_arguments() -> None:
+    assert [queue.queue_arguments for queue in configured()["task_queues"]] == [None] * len(queue_names())
+
+
+def test_every_queue_of_a_kind_is_known_and_the_default_one() -> None:
+    load_kinds(settings(tasks=("tests.support.kinds",)))
+    assert {"cpu", "default", "llm"} <= set(queue_names())
+    assert {queue.name for queue in configured()["task_queues"]} == set(queue_names())
+
+
+def test_the_soft_limit_comes_before_the_hard_one() -> None:
+    found = configured()
+    assert found["task_soft_time_limit"] < found["task_time_limit"]
+
+
+def test_a_sweep_that_could_not_run_does_not_pile_up() -> None:
+    entry = configured()["beat_schedule"]["housekeeping"]
+    assert entry["task"] == HOUSEKEEPING
+    assert entry["options"]["expires"] < entry["schedule"]
+
+
+def test_the_app_has_these_settings() -> None:
+    app = make_app(settings(redis_url=REDIS))
+    assert app.conf.broker_url == REDIS
+    assert app.conf.task_default_queue == "default"
+    assert app.conf.timezone == "UTC"
+
+
+def test_the_app_of_a_process_takes_the_settings_of_its_environment(environment: dict[str, str]) -> None:
+    assert default_app().conf.broker_url == environment["JOBCAST_REDIS_URL"]
+
+
+def test_a_module_that_there_is_not_stops_the_start_with_its_name() -> None:
+    for name in ("no_such_module_of_ours", "tests.support.no_such_module"):
+        with pytest.raises(InvalidSettings, match=name):
+            load_kinds(settings(tasks=(name,)))
+
+
+def test_what_a_module_itself_misses_is_told_as_it_is() -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        load_kinds(settings(tasks=("tests.support.broken_kinds",)))
+
+
+def test_passwords_are_not_shown() -> None:
+    shown = shown_broker(settings(redis_url="redis://:secret@localhost:6379/0"))
+    assert "secret" not in shown
+    assert "localhost" in shown
