@@ -7,6 +7,7 @@ lock and a list append, and the last tokens before a silence are never held back
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class Publisher:
         self._held_bytes = 0
         self._in_flight: Append | None = None
         self._number = 0
-        self._last_commit = 0.0
+        self._last_commit = -math.inf
         self._scheduled = False
         self._finishing = False
         self._failures = 0

@@ -1,0 +1,479 @@
+"""The Publisher: the first token at once, the last ones never held back, nothing lost and nothing twice."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from progress.commands import Append, CancelJob, Command, FinishAttempt
+from progress.committer import Committer
+from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
+from progress.events import Draft
+from progress.publisher import APPEND_EVENTS, HELD_BYTES, Publisher, as_json, progress_draft
+from progress.testing import Memory
+from tests.support.backend import ERROR, LEASE_MS, Backend
+
+AGES_MS: Final = 60_000
+"""A time to flush in that no test waits for."""
+
+
+class Bench:
+    """A job with an attempt on a Memory, and whoever writes it."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+        self.committer = Committer(self.memory.executor)
+        self.job_id = self.store.started()
+        self.written = threading.Condition()
+        self.sent: list[Command[Any]] = []
+        self.memory.after = self._note
+
+    def _note(self, command: Command[Any]) -> None:
+        with self.written:
+            self.sent.append(command)
+            self.written.notify_all()
+
+    def publisher(self, flush_ms: int = 0) -> Publisher:
+        return Publisher(self.committer, self.job_id, 1, lease_ms=LEASE_MS, flush_ms=flush_ms)
+
+    @property
+    def appends(self) -> list[Append]:
+        return [command for command in self.sent if isinstance(command, Append)]
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self.written:
+            assert self.written.wait_for(condition, 5)
+
+    def hold(self) -> "Gate":
+        """Holds every append back until it is let go."""
+        gate = Gate()
+        self.memory.before = gate
+        return gate
+
+    def events(self) -> list[tuple[str, Any]]:
+        after_start = self.store.log(self.job_id, 2).events
+        return [(event.type, event.data.get("text", event.data.get("message"))) for event in after_start]
+
+    def text(self, channel: str = "main") -> str:
+        found, after = [], 0
+        while page := self.store.log(self.job_id, after).events:
+            found += [str(event.data["text"]) for event in page if event.type == "token" and event.channel == channel]
+            after = page[-1].seq
+        return "".join(found)
+
+
+class Gate:
+    """Stands before each append; ``reached`` tells that one has come."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, command: Command[Any]) -> None:
+        if isinstance(command, Append):
+            self.reached.set()
+            assert self.opened.wait(5)
+
+
+class Away:
+    """A Redis that is away, or whose replies are lost, for a number of writes."""
+
+    def __init__(self, times: int, kinds: type[Command[Any]] | tuple[type[Command[Any]], ...] = Append) -> None:
+        self.left = times
+        self._kinds = kinds
+
+    def __call__(self, command: Command[Any]) -> None:
+        if isinstance(command, self._kinds) and self.left:
+            self.left -= 1
+            raise StoreUnavailable("away")
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.committer.close()
+
+
+def test_the_first_token_goes_at_once(bench: Bench) -> None:
+    publisher = bench.publisher(AGES_MS)
+    publisher.token("first")
+    bench.wait_for(lambda: len(bench.appends) == 1)
+    assert bench.text() == "first"
+
+
+def test_tokens_that_follow_are_joined_until_the_time_to_flush(bench: Bench) -> None:
+    publisher = bench.publisher(50)
+    publisher.token("a")
+    bench.wait_for(lambda: len(bench.appends) == 1)
+    before = time.monotonic()
+    for text in "bcdef":
+        publisher.token(text)
+    bench.wait_for(lambda: len(bench.appends) == 2)
+    assert 0.02 < time.monotonic() - before < 2
+    assert bench.events() == [("token", "a"), ("token", "bcdef")]
+
+
+def test_the_last_tokens_are_not_held_back_although_none_follows(bench: Bench) -> None:
+    publisher = bench.publisher(20)
+    publisher.token("a")
+    publisher.token("last")
+    bench.wait_for(lambda: bench.text() == "alast")
+
+
+def test_a_token_after_a_silence_goes_at_once(bench: Bench) -> None:
+    publisher = bench.publisher(30)
+    publisher.token("a")
+    bench.wait_for(lambda: len(bench.appends) == 1)
+    with bench.written:
+        bench.written.wait(0.06)
+    before = time.monotonic()
+    publisher.token("b")
+    bench.wait_for(lambda: len(bench.appends) == 2)
+    assert time.monotonic() - before < 0.03
+
+
+def test_what_comes_while_an_append_is_under_way_goes_with_the_next(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(5)
+    for text in ("b", "c"):
+        publisher.token(text)
+    gate.opened.set()
+    publisher.flush(5)
+    assert bench.events() == [("token", "a"), ("token", "bc")]
+
+
+def test_empty_text_is_nothing(bench: Bench) -> None:
+    publisher = bench.publisher()
+    publisher.token("")
+    publisher.flush(0)
+    assert bench.appends == []
+
+
+def test_everything_stands_in_the_order_in_which_it_was_published(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(5)
+    publisher.token("b")
+    publisher.event(Draft.of("log", level="info", message="m"))
+    publisher.token("c")
+    publisher.token("left", "left")
+    publisher.token("d")
+    publisher.checkpoint('{"n":1}')
+    publisher.token("e")
+    publisher.event(progress_draft(2.0, message="p"))
+    gate.opened.set()
+    publisher.flush(5)
+    assert bench.events() == [
+        *(("token", "a"), ("token", "b"), ("log", "m"), ("token", "c"), ("token", "left"), ("token", "d")),
+        *(("token", "e"), ("progress", "p")),
+    ]
+    job = bench.store.read(bench.job_id)
+    assert (job.checkpoint, job.checkpoint_seq) == ({"n": 1}, 8)
+    assert job.progress == {"fraction": 1.0, "message": "p"}
+
+
+def test_of_progress_that_nobody_could_have_seen_only_the_newest_counts(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(5)
+    for step in range(1000):
+        publisher.event(progress_draft(step / 1000, message=str(step)))
+    gate.opened.set()
+    publisher.flush(5)
+    assert bench.events() == [("token", "a"), ("progress", "999")]
+
+
+@pytest.mark.parametrize("text", ["é😀\r\n\u2028\"'\\" * 9_000, "x" * 100_000])
+def test_a_token_of_100_kb_arrives_byte_for_byte(bench: Bench, text: str) -> None:
+    publisher = bench.publisher()
+    publisher.token(text)
+    publisher.token("end")
+    publisher.flush(5)
+    assert bench.text() == text + "end"
+
+
+def test_halves_of_surrogates_disturb_nobody(bench: Bench) -> None:
+    publisher = bench.publisher()
+    publisher.token("\ud83d")
+    publisher.event(Draft.of("log", level="info", message="\ud83d"))
+    publisher.flush(5)
+    assert bench.events() == [("token", "\ufffd"), ("log", "\ufffd")]
+
+
+def test_many_threads_may_write_one_job(bench: Bench) -> None:
+    publisher = bench.publisher()
+
+    def write(channel: str) -> None:
+        for n in range(300):
+            publisher.token(f"{n},", channel)
+
+    threads = [threading.Thread(target=write, args=(channel,)) for channel in ("main", "left")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    publisher.flush(5)
+    expected = "".join(f"{n}," for n in range(300))
+    assert (bench.text(), bench.text("left")) == (expected, expected)
+
+
+def test_many_publishers_are_written_together(bench: Bench) -> None:
+    gate = bench.hold()
+    publishers = [
+        Publisher(bench.committer, bench.store.started(), 1, lease_ms=LEASE_MS, flush_ms=0) for _ in range(100)
+    ]
+    for publisher in publishers:
+        publisher.token("t")
+    assert gate.reached.wait(5)
+    gate.opened.set()
+    for publisher in publishers:
+        publisher.flush(5)
+        assert bench.store.last(publisher.job_id)["text"] == "t"
+
+
+def test_a_long_backlog_goes_in_appends_of_bounded_size(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(5)
+    for n in range(APPEND_EVENTS + 1):
+        publisher.event(Draft.of("log", level="info", message=str(n)))
+    gate.opened.set()
+    publisher.flush(5)
+    assert [len(append.drafts) for append in bench.appends] == [1, APPEND_EVENTS, 1]
+    assert [append.number for append in bench.appends] == [1, 2, 3]
+
+
+def test_a_task_waits_while_too_much_is_unwritten(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(5)
+    publisher.token("x" * HELD_BYTES)
+    through = threading.Event()
+
+    def write() -> None:
+        publisher.token("b")
+        through.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert not through.wait(0.05)
+    gate.opened.set()
+    assert through.wait(5)
+    thread.join()
+    publisher.flush(5)
+    assert bench.text() == "a" + "x" * HELD_BYTES + "b"
+
+
+def test_nothing_is_lost_while_redis_is_away(bench: Bench) -> None:
+    bench.memory.before = Away(2)
+    publisher = bench.publisher()
+    publisher.token("a")
+    publisher.token("b")
+    publisher.flush(5)
+    publisher.token("c")
+    assert publisher.finish("succeeded", '"r"').answer == "succeeded"
+    assert bench.text() == "abc"
+
+
+def test_an_append_whose_reply_was_lost_is_written_once(bench: Bench) -> None:
+    bench.memory.after = Away(1)
+    publisher = bench.publisher()
+    publisher.token("a")
+    publisher.flush(5)
+    publisher.token("b")
+    publisher.flush(5)
+    assert bench.events() == [("token", "a"), ("token", "b")]
+
+
+def test_an_end_whose_reply_was_lost_is_one_end(bench: Bench) -> None:
+    bench.memory.after = Away(1, FinishAttempt)
+    assert bench.publisher().finish("succeeded", "1").answer == "succeeded"
+    assert bench.store.read(bench.job_id).last_seq == 3
+
+
+def test_a_flush_says_that_it_took_too_long(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    with pytest.raises(StoreUnavailable, match="in time"):
+        publisher.flush(0.01)
+    gate.opened.set()
+    publisher.flush(5)
+
+
+def test_an_outage_of_hours_does_not_end_the_committer(bench: Bench) -> None:
+    publisher = bench.publisher()
+    append = Append(bench.job_id, 1, 1, LEASE_MS, ())
+    for _ in range(2000):
+        publisher.done(StoreUnavailable("away"), 0.0)
+    assert append.number == 1
+    publisher.token("a")
+    bench.committer.schedule(publisher, 0.0)
+    publisher.flush(5)
+    assert bench.text() == "a"
+
+
+def test_a_failure_that_nobody_foresaw_does_not_end_the_committer(bench: Bench) -> None:
+    failures = [RuntimeError("bug")]
+
+    def fail(command: Command[Any]) -> None:
+        if isinstance(command, Append) and failures:
+            raise failures.pop()
+
+    bench.memory.before = fail
+    publisher = bench.publisher()
+    publisher.token("a")
+    publisher.flush(5)
+    assert bench.text() == "a"
+
+
+def stopped(publisher: Publisher) -> AttemptOver:
+    with pytest.raises(AttemptOver) as caught:
+        publisher.token("x")
+    return caught.value
+
+
+@pytest.mark.parametrize(("answer", "error"), [("stale", AttemptStale), ("closed", LogClosed), ("gone", LogClosed)])
+def test_a_task_that_may_not_write_learns_of_it_at_its_next_call(
+    bench: Bench, answer: str, error: type[AttemptOver]
+) -> None:
+    if answer == "stale":
+        bench.store.finish(bench.job_id, 9, "retrying", ERROR)
+        bench.store.begin(bench.job_id)
+    elif answer == "closed":
+        bench.store.finish(bench.job_id, 1, "succeeded", "1")
+        bench.store.finish(bench.job_id, 9, "succeeded", "1")
+    else:
+        bench.memory.flush()
+    publisher = bench.publisher()
+    publisher._number = 20  # beyond whatever was numbered above
+    publisher.token("a")
+    with pytest.raises(error):
+        publisher.flush(5)
+    assert isinstance(stopped(publisher), error)
+    with pytest.raises(error):
+        publisher.event(Draft("log"))
+    with pytest.raises(error):
+        publisher.checkpoint("1")
+    assert publisher.finish("succeeded", "1").answer == answer
+
+
+def test_a_cancel_rides_home_and_what_was_published_stays(bench: Bench) -> None:
+    publisher = bench.publisher()
+    told: list[bool] = []
+    publisher.on_over = lambda: told.append(True)
+    bench.store.run(CancelJob(bench.job_id, "enough"))
+    publisher.token("kept")
+    with pytest.raises(JobCancelled):
+        publisher.flush(5)
+    assert isinstance(stopped(publisher), JobCancelled)
+    assert publisher.finish("cancelled", "").answer == "cancelled"
+    assert (bench.text(), bench.store.last(bench.job_id)["reason"], told) == ("kept", "enough", [True])
+
+
+def test_what_is_held_when_a_cancel_comes_is_still_written(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(5)
+    publisher.token("b")
+    publisher.stop(JobCancelled())
+    gate.opened.set()
+    publisher.finish("cancelled", "")
+    assert bench.text() == "ab"
+
+
+def test_the_first_reason_counts_unless_the_right_to_write_is_lost(bench: Bench) -> None:
+    publisher = bench.publisher()
+    told: list[bool] = []
+    publisher.on_over = lambda: told.append(True)
+    publisher.stop(AttemptTimeout())
+    publisher.stop(JobCancelled())
+    assert isinstance(publisher.over, AttemptTimeout)
+    publisher.stop(AttemptStale())
+    assert isinstance(publisher.over, AttemptStale)
+    assert told == [True]
+
+
+def test_a_hook_that_fails_disturbs_nobody(bench: Bench) -> None:
+    publisher = bench.publisher()
+
+    def fail() -> None:
+        raise ValueError("hook")
+
+    publisher.on_over = fail
+    publisher.stop(JobCancelled())
+    assert isinstance(stopped(publisher), JobCancelled)
+
+
+def test_an_attempt_that_has_ended_is_not_told_so_by_a_heartbeat(bench: Bench) -> None:
+    publisher = bench.publisher()
+    publisher.finish("succeeded", "1")
+    publisher.stop(LogClosed())
+    assert publisher.over is None
+
+
+def test_an_error_raised_many_times_does_not_grow(bench: Bench) -> None:
+    publisher = bench.publisher()
+    publisher.stop(JobCancelled())
+    depths = []
+    for _ in range(3):
+        trace, depth = stopped(publisher).__traceback__, 0
+        while trace:
+            trace, depth = trace.tb_next, depth + 1
+        depths.append(depth)
+    assert len(set(depths)) == 1
+
+
+def test_closing_writes_what_is_held(bench: Bench) -> None:
+    publisher = bench.publisher(AGES_MS)
+    publisher.token("a")
+    bench.wait_for(lambda: len(bench.appends) == 1)
+    publisher.token("b")
+    bench.committer.close()
+    assert bench.text() == "ab"
+
+
+def test_closing_does_not_wait_for_a_redis_that_is_away(bench: Bench) -> None:
+    bench.memory.before = Away(10**6)
+    publisher = bench.publisher(AGES_MS)
+    publisher.token("a")
+    before = time.monotonic()
+    bench.committer.close()
+    assert time.monotonic() - before < 2
+    assert bench.text() == ""
+
+
+def test_a_token_costs_its_task_little(bench: Bench) -> None:
+    publisher = bench.publisher(20)
+    best = min(_seconds_for(publisher, 2000) for _ in range(5))
+    assert best / 2000 < 10e-6  # about 1 µs on a quiet machine; a round trip would be 100
+
+
+def _seconds_for(publisher: Publisher, count: int) -> float:
+    before = time.perf_counter()
+    for _ in range(count):
+        publisher.token("token ")
+    return time.perf_counter() - before
+
+
+def test_results_are_json_or_refused() -> None:
+    assert as_json({"a": [1]}) == '{"a":[1]}'
+    with pytest.raises(TypeError):
+        as_json(object())
+
+
+@pytest.mark.parametrize(("given", "shown"), [(-1.0, 0.0), (0.25, 0.25), (7.0, 1.0)])
+def test_a_fraction_is_between_0_and_1(given: float, shown: float) -> None:
+    assert progress_draft(given).fields == f'"fraction":{shown}'
+    assert progress_draft(None, current=3).fields == '"current":3'
