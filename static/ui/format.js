@@ -50,7 +50,7 @@ export function clock(moment) {
 
 /** @param {number} value */
 export function number(value) {
-  return value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 1 : 0 }).replaceAll(',', ' ');
+  return value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 1 : 0 }).replaceAll(',', '\u202f');
 }
 
 /** @param {import('../jobcast/types.js').Progress} progress */

@@ -168,6 +168,9 @@ async def test_nothing_is_cut_off_on_a_narrow_screen(page: Page, live: Live) -> 
     for address in ("/", f"/?job={job_id}"):
         await page.goto(address)
         await expect(page.locator("h1")).to_be_visible()
+        # The widest that the bar on top may have to say.
+        await page.locator("#sign-out").evaluate("e => { e.hidden = false }")
+        await page.locator(".badge-text").evaluate("e => { e.textContent = 'Server is full' }")
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
 
 

@@ -1,0 +1,1 @@
+"""The JavaScript in static/, tested by node without a browser."""
