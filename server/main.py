@@ -13,7 +13,7 @@ from server.state import State
 
 logger = logging.getLogger(__name__)
 GRACE_S = 3
-SETTLE_S = 0.3
+SETTLE_S, POLL_S = 0.3, 0.01
 
 
 class Server(uvicorn.Server):
@@ -34,10 +34,20 @@ class Server(uvicorn.Server):
 
     async def _streams_end(self) -> None:
         """Waits for a moment: uvicorn closes every socket at once with 1012, and ours say 1001."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + SETTLE_S
-        while self._state.streams and loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        for _ in range(round(SETTLE_S / POLL_S)):
+            if not self._state.streams:
+                return
+            await asyncio.sleep(POLL_S)
+
+
+class WithoutTracebacks(logging.Filter):
+    """Text that is no UTF-8 is a client's fault, and uvicorn closes its socket with 1007: a line in the log will do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+            record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+        return True
 
 
 async def serve(settings: Settings) -> None:
@@ -57,6 +67,7 @@ async def serve(settings: Settings) -> None:
         backlog=4096,
         server_header=False,
     )
+    logging.getLogger("uvicorn.error").addFilter(WithoutTracebacks())
     await Server(config, state).serve()
 
 
