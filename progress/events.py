@@ -10,7 +10,7 @@ Redis makes that text once (``scripts/common.lua``); everything after it passes 
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -192,15 +192,17 @@ def _cut(raw: bytes, start: int, end: int) -> int:
     return end
 
 
-def join_tokens(events: Iterable[Event]) -> Iterator[Event]:
+def join_tokens(events: Iterable[Event], cuts: Collection[int] = ()) -> Iterator[Event]:
     """Joins neighbouring tokens of one attempt and channel into one event, with the last one's ``seq`` and time.
 
-    For a reader who is behind: ``seq`` is a position, not a count, so nothing is skipped by it.
+    For a reader who is behind: ``seq`` is a position, not a count, so nothing is skipped by it. Nothing is joined
+    across ``cuts``, the positions that a ``started`` event may roll back to.
     """
     group: list[Event] = []
     size = 0
     for event in events:
-        fits = group and size + len(event.raw) <= MAX_TEXT_BYTES and _joins(group[-1], event)
+        fits = group and size + len(event.raw) <= MAX_TEXT_BYTES and group[-1].seq not in cuts
+        fits = fits and _joins(group[-1], event)
         if not fits:
             yield from _joined(group)
             group, size = [], 0

@@ -31,13 +31,14 @@ class Reader(Protocol):
 class Page:
     """A piece of a Log, shared by all who read it."""
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], cuts: frozenset[int] = frozenset()) -> None:
         self.events = events
+        self._cuts = cuts
 
     @cached_property
     def joined(self) -> list[Event]:
         """The same with neighbouring tokens joined: for readers who are behind and did not ask for exactness."""
-        return list(join_tokens(self.events))
+        return list(join_tokens(self.events, self._cuts))
 
 
 class Feed:
@@ -115,9 +116,9 @@ class Feed:
         """The page of the Log after a cursor, if it was read a moment ago."""
         return self._pages.get(after)
 
-    def remember(self, after: int, events: Iterable[Event]) -> Page:
+    def remember(self, after: int, events: Iterable[Event], cuts: frozenset[int] = frozenset()) -> Page:
         """Keeps a page for the next reader with the same cursor; a page never changes, it may only be short."""
-        page = Page(list(events))
+        page = Page(list(events), cuts)
         if page.events:
             self._pages[after] = page
         if len(self._pages) > PAGES:

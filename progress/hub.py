@@ -154,7 +154,7 @@ class Hub:
         except JobNotFound:
             feed.end(lost=True)
             return Page([])
-        return feed.remembered(after) or feed.remember(after, log_page.events)
+        return feed.remembered(after) or feed.remember(after, log_page.events, log_page.cuts)
 
     def _begin_reading(self, feed: Feed, after: int) -> "asyncio.Task[LogPage]":
         task = self._reading[feed, after] = asyncio.create_task(self._store.read_log(feed.job_id, after))
@@ -228,8 +228,10 @@ class Hub:
     async def _audit_forever(self) -> None:
         pause_s = self._audit_s
         while True:
+            # Not `wait_for`: before Python 3.12 it may swallow a cancel that comes as the wait ends.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._audit_wanted.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._audit_wanted.wait()
             self._audit_wanted.clear()
             agreed = await self._compare([feed for feed in self.feeds.values() if not feed.closed])
             pause_s = self._audit_s if agreed else RETRY_S

@@ -133,7 +133,8 @@ class RedisListener:
             confirmed = self._wanted[channel] = asyncio.get_running_loop().create_future()
             self._ask_for(channel)
         try:
-            await asyncio.wait_for(asyncio.shield(confirmed), SUBSCRIBE_TIMEOUT_S)
+            async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
+                await asyncio.shield(confirmed)
         except TimeoutError:
             raise StoreUnavailable("no answer to SUBSCRIBE") from None
 
@@ -182,7 +183,9 @@ class RedisListener:
     async def _serve_one(self) -> bool:
         """Opens a connection and serves it until it is lost; says whether the server ever answered."""
         connection = _Connection(self._on_batch, self._confirmed)
-        greeting = await asyncio.wait_for(self._dial(lambda: connection), SUBSCRIBE_TIMEOUT_S)
+        # Not `wait_for`: before Python 3.12 it may swallow a cancel that comes as the wait ends.
+        async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
+            greeting = await self._dial(lambda: connection)
         await self._serve(connection, greeting)
         return connection.good
 

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     llm_base_url: str = Field("", description="any OpenAI-compatible server; `up` starts the demo model where empty")
     llm_api_key: str = Field("", repr=False, description="sent to the model server as a bearer token")
     llm_model: str = Field("", description="model asked for where the input names none; else the server's first")
+    llm_continues: bool = Field(
+        default=False, description="the model server goes on after a given text (vLLM's continue_final_message)"
+    )
     tasks: Names = Field((), description="import paths of further task modules, comma-separated")
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, repr=False, description="`name:key` pairs, comma-separated"

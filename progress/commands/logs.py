@@ -16,11 +16,16 @@ LAST_SEQ: Final = 2**53
 
 @dataclass(frozen=True)
 class LogPage:
-    """Events after a cursor, in order, and where the log now ends. ``last_seq`` is None where there is no such job."""
+    """Events after a cursor, in order, and where the log now ends. ``last_seq`` is None where there is no such job.
+
+    ``cuts`` are the positions up to which text was kept, or will be if the attempt is lost: no event may be joined
+    across one, or a reader could not drop what comes after it.
+    """
 
     events: list[Event]
     last_seq: int | None
     ended: bool
+    cuts: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,10 @@ class ReadLog(Command[LogPage]):
         return [self.job_id, min(max(self.after, 0), LAST_SEQ), self.limit, LOG_PAGE_BYTES]
 
     def parse(self, reply: Any) -> LogPage:
-        """``[last seq or -1, ended, [event, …]]``."""
+        """``[last seq or -1, ended, [event, …], [seq, …]]``."""
         last_seq = int(reply[0])
-        return LogPage([Event.parse(raw) for raw in reply[2]], None if last_seq < 0 else last_seq, bool(reply[1]))
+        events = [Event.parse(raw) for raw in reply[2]]
+        return LogPage(events, None if last_seq < 0 else last_seq, bool(reply[1]), frozenset(map(int, reply[3])))
 
 
 @dataclass(frozen=True)

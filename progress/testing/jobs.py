@@ -106,14 +106,15 @@ def read_log(space: Keyspace, job_id: str, after: str, limit: str, most_bytes: s
     space.now()
     job = space.jobs.get(job_id)
     if job is None:
-        return [-1, 0, []]
+        return [-1, 0, [], []]
     events: list[str] = []
     left = int(most_bytes)
     for seq, event in space.logs.get(job_id, []):
         if seq > int(after) and len(events) < int(limit) and left > 0:
             events.append(event)
             left -= len(event.encode())
-    return [int(job["last_seq"]), int(job["status"] in ENDED), events]
+    kept = [pair.partition("-")[0] for pair in job.get("voids", "").split(",") if pair]
+    return [int(job["last_seq"]), int(job["status"] in ENDED), events, [job["checkpoint_seq"], *kept]]
 
 
 def read_heads(space: Keyspace, *job_ids: str) -> Any:
