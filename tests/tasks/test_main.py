@@ -1,0 +1,61 @@
+"""How a worker and the scheduler are started: what Celery is told."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.main import default_concurrency, run_beat, run_worker
+
+
+@pytest.fixture
+def started(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The command lines that Celery gets, which it would run until it is told to stop."""
+    from tasks.worker import app
+
+    lines: list[list[str]] = []
+    monkeypatch.setattr(app, "worker_main", lines.append)
+    monkeypatch.setattr(app, "start", lines.append)
+    return lines
+
+
+def option(line: list[str], name: str) -> str:
+    return line[line.index(name) + 1]
+
+
+def test_model_jobs_run_many_at_once_in_threads(started: list[list[str]]) -> None:
+    run_worker(["llm"])
+    (line,) = started
+    assert (option(line, "--pool"), option(line, "--concurrency")) == ("threads", "50")
+    assert option(line, "--hostname") == "llm-%d@%h"
+
+
+def test_other_jobs_run_in_processes(started: list[list[str]]) -> None:
+    run_worker(["llm", "cpu"])
+    (line,) = started
+    assert (option(line, "--pool"), option(line, "--queues")) == ("prefork", "llm,cpu")
+    assert int(option(line, "--concurrency")) == default_concurrency("prefork") >= 2
+
+
+def test_a_worker_without_queues_serves_all(started: list[list[str]]) -> None:
+    run_worker()
+    assert {"cpu", "default", "llm"} <= set(option(started[0], "--queues").split(","))
+
+
+def test_pool_and_concurrency_may_be_chosen(started: list[list[str]]) -> None:
+    run_worker(["llm"], "prefork", 3)
+    assert (option(started[0], "--pool"), option(started[0], "--concurrency")) == ("prefork", "3")
+
+
+def test_workers_do_not_talk_to_each_other(started: list[list[str]]) -> None:
+    run_worker(["llm"])
+    assert {"--without-gossip", "--without-mingle", "--without-heartbeat"} <= set(started[0])
+
+
+def test_the_scheduler_keeps_its_times_in_a_directory_that_it_makes(started: list[list[str]], tmp_path: Path) -> None:
+    run_beat(tmp_path / "new" / "schedule")
+    (line,) = started
+    assert line[line.index("beat") :][:1] == ["beat"]
+    assert option(line, "--schedule") == str(tmp_path / "new" / "schedule")
+    # No file that a crash would leave behind.
+    assert option(line, "--pidfile") == ""
+    assert (tmp_path / "new").is_dir()

@@ -1,0 +1,162 @@
+"""The sweeper: what it enqueues again, when, and what stops it for a while, over the in-memory twin."""
+
+from typing import Any
+
+import pytest
+
+from progress.claims import Claims
+from progress.commands import Command, ReadHealth
+from progress.errors import StoreUnavailable
+from progress.testing import Memory
+from tasks.queue import QueueUnavailable
+from tasks.recovery import LOST_AFTER_S, PRESENCE_EVERY, Sweeper
+from tests.support.api import FakeQueue
+from tests.support.backend import LEASE_MS, Backend
+from tests.support.waiting import wait_until
+
+LOST_MS = round(LOST_AFTER_S * 1000)
+
+
+class Shop:
+    """A store, a broker, and workers that sweep."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.queue = FakeQueue()
+        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+
+    def sweeper(self, name: str = "w", served: tuple[str, ...] = ("llm",)) -> Sweeper:
+        return Sweeper(Claims(self.memory.executor, lease_ms=LEASE_MS), self.queue, name, served)
+
+    @property
+    def enqueued(self) -> list[str]:
+        return [job_id for job_id, _, _ in self.queue.sent]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def rounds(sweeper: Sweeper, count: int = PRESENCE_EVERY) -> None:
+    for _ in range(count):
+        sweeper.sweep()
+
+
+def test_a_delayed_job_is_enqueued_when_its_time_has_come(shop: Shop) -> None:
+    job_id, sweeper = shop.store.create(delay_s=10, priority=8), shop.sweeper()
+    sweeper.sweep()
+    assert shop.queue.sent == []
+    shop.memory.advance(10_000)
+    sweeper.sweep()
+    sweeper.sweep()
+    assert shop.queue.sent == [(job_id, "llm", 8)]
+
+
+def test_a_job_whose_worker_died_is_enqueued_again(shop: Shop) -> None:
+    job_id, sweeper = shop.store.started(lease_ms=1000), shop.sweeper()
+    sweeper.sweep()
+    assert shop.enqueued == []
+    shop.memory.advance(1001)
+    sweeper.sweep()
+    assert shop.enqueued == [job_id]
+    assert shop.store.read(job_id).status == "retrying"
+
+
+def test_a_job_that_kills_its_workers_ends_as_failed(shop: Shop) -> None:
+    job_id = shop.store.started(lease_ms=1000, max_attempts=1)
+    shop.memory.advance(1001)
+    shop.sweeper().sweep()
+    assert shop.enqueued == []
+    job = shop.store.read(job_id)
+    assert job.error is not None
+    assert (job.status, job.error["code"]) == ("failed", "worker_lost")
+
+
+def test_a_job_that_waits_without_a_message_is_enqueued_after_a_while(shop: Shop) -> None:
+    job_id, sweeper = shop.store.create(), shop.sweeper()
+    shop.memory.advance(LOST_MS - 1)
+    rounds(sweeper)
+    assert shop.enqueued == []
+    shop.memory.advance(1)
+    rounds(sweeper)
+    assert shop.enqueued == [job_id]
+
+
+def test_a_job_whose_message_waits_in_the_broker_is_left_alone(shop: Shop) -> None:
+    job_id, sweeper = shop.store.create(), shop.sweeper()
+    shop.queue.enqueue(job_id, "llm", 5)
+    for _ in range(3):
+        shop.memory.advance(LOST_MS)
+        rounds(sweeper)
+    assert shop.enqueued == [job_id]
+
+
+def test_the_wait_of_a_job_that_was_enqueued_again_begins_anew(shop: Shop) -> None:
+    job_id, sweeper = shop.store.create(), shop.sweeper()
+    shop.memory.advance(LOST_MS)
+    rounds(sweeper)
+    shop.queue.sent.clear()
+    rounds(sweeper)
+    assert shop.enqueued == []
+    shop.memory.advance(LOST_MS)
+    rounds(sweeper)
+    assert shop.enqueued == [job_id]
+
+
+def test_one_worker_sweeps_at_a_time_and_another_takes_over(shop: Shop) -> None:
+    first, second = shop.sweeper("first"), shop.sweeper("second")
+    first.sweep()
+    job_id = shop.store.create(delay_s=1)
+    shop.memory.advance(1000)
+    second.sweep()
+    assert shop.enqueued == []
+    shop.memory.advance(3000)
+    second.sweep()
+    assert shop.enqueued == [job_id]
+
+
+def test_a_worker_says_that_it_lives_though_another_one_sweeps(shop: Shop) -> None:
+    shop.sweeper("first", ("cpu",)).sweep()
+    shop.sweeper("second", ("llm", "cpu")).sweep()
+    seen = shop.store.run(ReadHealth(("cpu", "llm"))).queues
+    assert set(seen["cpu"].workers) == {"first", "second"}
+    assert seen["llm"].workers == ("second",)
+
+
+def test_what_a_broker_refuses_is_enqueued_once_it_is_back(shop: Shop) -> None:
+    job_id, sweeper = shop.store.create(delay_s=1), shop.sweeper()
+    shop.memory.advance(1000)
+    shop.queue.broken = "away"
+    with pytest.raises(QueueUnavailable):
+        sweeper.sweep()
+    shop.queue.broken = ""
+    shop.memory.advance(LOST_MS)
+    rounds(sweeper)
+    assert shop.enqueued == [job_id]
+
+
+def test_its_thread_outlives_a_redis_and_a_broker_that_are_away(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    def away(_command: Command[Any]) -> None:
+        raise StoreUnavailable("away")
+
+    def here(_command: Command[Any]) -> None:
+        pass
+
+    shop.memory.before = away
+    sweeper = shop.sweeper()
+    sweeper.start()
+    try:
+        wait_until(lambda: "sweep put off" in caplog.text)
+        shop.memory.before = here
+        job_id = shop.store.create(delay_s=0.001)
+        wait_until(lambda: shop.enqueued == [job_id])
+    finally:
+        sweeper.close()
+
+
+def test_a_closed_sweeper_leaves_no_thread(shop: Shop) -> None:
+    sweeper = shop.sweeper()
+    sweeper.start()
+    sweeper.close()
+    assert not sweeper._thread.is_alive()

@@ -1,0 +1,81 @@
+"""A worker's life without its process: what its task runs, and what starts and stops beside it."""
+
+import logging
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from celery import signals
+
+from progress import commands
+from progress.commands import Lifetimes, ReadHealth
+from progress.connect import RedisExecutor
+from progress.jobs import NewJob
+from progress.settings import current
+from tasks import attempt
+from tasks.app import HOUSEKEEPING, RUN
+from tasks.queue import CeleryQueue
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def worker(environment: dict[str, str]) -> Iterator[ModuleType]:
+    """The module of a worker process. Imported here, since it reads the settings."""
+    attempt._runners.clear()
+    from tasks import worker
+
+    # It is imported once, for the Redis of this test session.
+    assert worker.app.conf.broker_url == environment["JOBCAST_REDIS_URL"]
+    yield worker
+    for made in attempt._runners.values():
+        made.close()
+    attempt._runners.clear()
+
+
+def speaking(executor: RedisExecutor, **fields: Any) -> str:
+    new = NewJob("speak", {"pieces": ["a", "b"]}, "llm", **fields)
+    return executor.run(commands.CreateJob(new, Lifetimes(60, 60, 100))).job_id
+
+
+def status(executor: RedisExecutor, job_id: str) -> str:
+    job = executor.run(commands.ReadJob(job_id))
+    assert job is not None
+    return job.status
+
+
+def test_its_task_runs_a_job_by_its_id(worker: ModuleType, executor: RedisExecutor) -> None:
+    job_id = speaking(executor)
+    worker.app.tasks[RUN](job_id)
+    assert status(executor, job_id) == "succeeded"
+
+
+def test_housekeeping_enqueues_what_is_due(worker: ModuleType, executor: RedisExecutor) -> None:
+    job_id = speaking(executor, delay_s=0.001)
+    queue = CeleryQueue(worker.app, current())
+    try:
+        # The time of a delayed job is Redis's.
+        wait_until(lambda: worker.app.tasks[HOUSEKEEPING]() is None and queue.depth("llm") == 1)
+    finally:
+        queue.close()
+    assert status(executor, job_id) == "queued"
+
+
+def test_a_ready_worker_says_what_it_serves_until_it_stops(
+    worker: ModuleType, executor: RedisExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    class Consumer:
+        app = worker.app
+
+    worker.app.amqp.queues.select(["llm"])
+    signals.worker_ready.send(sender=Consumer())
+    try:
+        wait_until(lambda: executor.run(ReadHealth(("llm",))).queues["llm"].workers == (attempt.worker_name(),))
+        assert "worker ready: llm" in caplog.text
+        ((sweeper, _queue),) = worker._sweepers
+    finally:
+        signals.worker_shutting_down.send(sender=None)
+    assert worker._sweepers == []
+    assert not sweeper._thread.is_alive()
