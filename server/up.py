@@ -84,6 +84,8 @@ class Launcher:
         url = programs.url_of(self._settings, port)
         env = {"JOBCAST_PORT": str(port), "JOBCAST_REDIS_URL": await self._redis()}
         env["JOBCAST_LLM_BASE_URL"] = await self._model()
+        if not self._settings.llm_base_url:
+            env["JOBCAST_LLM_CONTINUES"] = "1"
         # Together, since each is seconds of imports; two stages, since readers leave before workers do.
         await asyncio.gather(
             self._start(programs.workers(env, self._data, self._settings)), self._start([programs.api(env, url)])

@@ -1,16 +1,20 @@
 """The kind `generate`: text from a language model, token by token."""
 
+import time
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from progress.settings import current
-from tasks.llm import ChatRequest, LlmClient
-from tasks.progress import Progress
+from tasks.llm import ChatRequest, Completion, LlmClient
+from tasks.progress import Progress, Resumed
 from tasks.registry import job
 
-MAX_PROMPT_CHARS = 500_000
+MAX_PROMPT_CHARS: Final = 500_000
+CHECKPOINT_S: Final = 1.0
+"""Text of about this long is written, and paid for, again after a lost attempt."""
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
 
@@ -52,7 +56,11 @@ class GenerateInput(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens as the model server counted them; null where it did not."""
+    """Tokens as the model server counted them; null where it did not.
+
+    After a lost attempt: those of the last request, whose prompt holds the text that was kept, and for the text that
+    was kept the pieces in which it came.
+    """
 
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -77,15 +85,53 @@ def client() -> LlmClient:
 @job("generate", queue="llm")
 def generate(task_input: GenerateInput, progress: Progress) -> GenerateResult:
     """Writes text from a prompt or a conversation, and shows each token as it is made."""
-    request = ChatRequest(
+    kept = Kept.of(progress.resumed)
+    if kept.tokens >= task_input.max_tokens:
+        return kept.result()
+    with client().stream(request_for(task_input, kept), on_open=progress.on_over) as answer:
+        saved_at = time.monotonic()
+        for tokens, text in enumerate(answer, kept.tokens + 1):
+            progress.token(text)
+            if current().llm_continues and time.monotonic() - saved_at >= CHECKPOINT_S:
+                progress.checkpoint({"tokens": tokens, "model": answer.completion.model})
+                saved_at = time.monotonic()
+    return kept.joined(answer.completion)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What earlier attempts have written: it is paid for, and the reader has seen it."""
+
+    text: str = ""
+    tokens: int = 0
+    model: str = ""
+
+    @classmethod
+    def of(cls, resumed: Resumed | None) -> "Kept":
+        """From the last checkpoint, if there is one."""
+        return cls(resumed.text, **resumed.state) if resumed else cls()
+
+    def result(self) -> GenerateResult:
+        """Where there is nothing to add: the attempt was lost between its last token and its end."""
+        usage = Usage(prompt_tokens=None, completion_tokens=self.tokens)
+        return GenerateResult(text=self.text, model=self.model, finish_reason="length", usage=usage)
+
+    def joined(self, made: Completion) -> GenerateResult:
+        """With what this attempt has added."""
+        counted = made.completion_tokens
+        completion = None if counted is None else self.tokens + counted
+        usage = Usage(prompt_tokens=made.prompt_tokens, completion_tokens=completion)
+        return GenerateResult(
+            text=self.text + made.text, model=made.model, finish_reason=made.finish_reason, usage=usage
+        )
+
+
+def request_for(task_input: GenerateInput, kept: Kept) -> ChatRequest:
+    """What is asked of the model server: to begin, or to go on after what is kept."""
+    return ChatRequest(
         messages=task_input.conversation(),
         model=task_input.model,
         temperature=task_input.temperature,
-        max_tokens=task_input.max_tokens,
+        max_tokens=task_input.max_tokens - kept.tokens,
+        continue_text=kept.text or None,
     )
-    with client().stream(request, on_open=progress.on_over) as stream:
-        for text in stream:
-            progress.token(text)
-    made = stream.completion
-    usage = Usage(prompt_tokens=made.prompt_tokens, completion_tokens=made.completion_tokens)
-    return GenerateResult(text=made.text, model=made.model, finish_reason=made.finish_reason, usage=usage)

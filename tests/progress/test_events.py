@@ -204,3 +204,9 @@ def test_the_calendar_of_lua_is_that_of_python(redis_server: RedisServer, epoch_
     common = (SCRIPTS / "common.lua").read_text()
     code = f"local KEY = {{}}\n{common}\nreturn rfc3339(tonumber(ARGV[1]))"
     assert redis_server.command("EVAL", code, 0, epoch_ms) == rfc3339(epoch_ms)
+
+
+def test_tokens_are_not_joined_across_a_position_that_may_be_rolled_back_to() -> None:
+    events = [event(1, "a"), event(2, "b"), event(3, "c"), event(4, "d")]
+    joined = list(join_tokens(events, cuts={2}))
+    assert [(each.seq, each.data["text"]) for each in joined] == [(2, "ab"), (4, "cd")]

@@ -89,6 +89,7 @@ class Live:
             "PORT": str(self.port),
             "TASKS": "tests.support.kinds",
             "LLM_BASE_URL": f"http://{LOOPBACK}:{self.model_port or 9}/v1",
+            "LLM_CONTINUES": "1",
             **self.settings,
         }
         return {**inherited, **{f"JOBCAST_{name}": value for name, value in ours.items()}, "PYTHONUNBUFFERED": "1"}
