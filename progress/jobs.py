@@ -9,6 +9,8 @@ Status = Literal["queued", "running", "retrying", "succeeded", "failed", "cancel
 STATUSES: Final = frozenset(Status.__args__)  # type: ignore[attr-defined]  # a Literal's own values
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 Json = dict[str, Any]
+MAX_LEVELS: Final = 100
+"""No input, result or metadata nests deeper: pydantic gives up at 255 levels, other languages' readers elsewhere."""
 
 
 def uuid7(now_ms: int | None = None) -> str:
@@ -19,6 +21,14 @@ def uuid7(now_ms: int | None = None) -> str:
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def too_deep(value: Any, levels: int = MAX_LEVELS) -> bool:
+    """Whether a value of JSON's types nests more objects and arrays into each other than ``levels``."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(too_deep(child, levels - 1) for child in children)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from progress.events import encode_json, rfc3339
-from progress.jobs import Job, Json, Status
+from progress.jobs import MAX_LEVELS, Job, Json, Status, too_deep
 from tasks.registry import Kind
 
 HINT_AFTER_MS = 5000
@@ -34,10 +34,12 @@ class JobRequest(BaseModel):
     @field_validator("input", "metadata")
     @classmethod
     def _encodable(cls, value: Json) -> Json:
+        if too_deep(value):
+            raise ValueError(f"nests deeper than {MAX_LEVELS} levels")
         try:
             # Not encode_json: it mends half surrogates, and nobody's input is to be changed.
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ValueError(
                 "holds what JSON in UTF-8 cannot carry: NaN, an infinity or half a surrogate pair"
             ) from error

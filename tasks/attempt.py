@@ -17,7 +17,7 @@ from progress.commands import Begun, Outcome
 from progress.connect import RedisExecutor
 from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import encode_json
-from progress.jobs import Job, Json
+from progress.jobs import MAX_LEVELS, Job, Json, too_deep
 from progress.publisher import Committer, Publisher
 from progress.settings import Settings
 from tasks.errors import TaskError
@@ -172,8 +172,11 @@ def first_line(invalid: ValidationError) -> str:
 def as_result(value: Any) -> str:
     """What a task returned, as JSON. Raises TaskError where JSON has no form for it."""
     try:
-        return encode_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
-    except (TypeError, ValueError, RecursionError) as error:
+        plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        if too_deep(plain):
+            raise ValueError(f"it nests deeper than {MAX_LEVELS} levels")
+        return encode_json(plain)
+    except (TypeError, ValueError) as error:
         raise TaskError("bad_result", f"the task's result has no form in JSON: {error}") from error
 
 
