@@ -104,7 +104,10 @@ class Driven:
 
 
 class Exchange(Driven):
-    """One HTTP request. As with a real server, ``receive`` tells of a disconnect once the response is complete."""
+    """One HTTP request. As with a real server, ``receive`` tells of a disconnect once the response is complete.
+
+    With ``more_body`` the client goes on sending: what is told next.
+    """
 
     def __init__(
         self,
@@ -114,9 +117,10 @@ class Exchange(Driven):
         method: str = "GET",
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
+        more_body: bool = False,
     ) -> None:
         super().__init__(app, scope_of("http", target, headers or {}, method=method))
-        self.tell({"type": "http.request", "body": body, "more_body": False})
+        self.tell({"type": "http.request", "body": body, "more_body": more_body})
 
     async def _send(self, message: Message) -> None:
         assert not self.complete, f"sent after the end: {message!r}"
