@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from progress.commands import (
@@ -18,7 +19,7 @@ from progress.commands import (
     WorkerSeen,
 )
 from progress.connect import Executor
-from progress.errors import AttemptTimeout, StoreUnavailable
+from progress.errors import AttemptReleased, AttemptTimeout, StoreUnavailable
 from progress.events import MAIN_CHANNEL
 from progress.jobs import Job
 from progress.publisher import OVER, Publisher
@@ -88,10 +89,15 @@ class Claims:
 
 
 class Keeper:
-    """The thread that keeps the attempts of this process alive while they are silent, or blocked in C."""
+    """The thread that keeps the attempts of this process alive while they are silent, or blocked in C.
 
-    def __init__(self, claims: Claims, *, lease_s: float) -> None:
+    Args:
+        let_go: asked at each beat; once it says True, every attempt is told to hand its job back.
+    """
+
+    def __init__(self, claims: Claims, *, lease_s: float, let_go: Callable[[], bool] = lambda: False) -> None:
         self._claims = claims
+        self._let_go = let_go
         self._every_s = min(BEAT_S, lease_s / 4)
         self._held: set[Publisher] = set()
         self._lock = threading.Lock()
@@ -127,12 +133,15 @@ class Keeper:
                 self._stop_late(held)
                 self._beat(held)
 
-    @staticmethod
-    def _stop_late(held: tuple[Publisher, ...]) -> None:
-        now = time.monotonic()
+    def _stop_late(self, held: tuple[Publisher, ...]) -> None:
+        now, let_go = time.monotonic(), self._let_go()
         for publisher in held:
-            if publisher.deadline and now > publisher.deadline and publisher.over is None:
+            if publisher.over is not None:
+                continue
+            if publisher.deadline and now > publisher.deadline:
                 publisher.stop(AttemptTimeout())
+            elif let_go:
+                publisher.stop(AttemptReleased())
 
     def _beat(self, held: tuple[Publisher, ...]) -> None:
         try:

@@ -10,6 +10,7 @@ JobcastError
 └── AttemptOver            this attempt may not write any more
     ├── AttemptStale          another attempt holds the job
     ├── LogClosed             the job has ended
+    ├── AttemptReleased       its worker stops and hands the job back
     ├── AttemptTimeout        it took longer than its job allows
     └── JobCancelled          the job is to be cancelled; what was published stays
 """
@@ -79,3 +80,7 @@ class JobCancelled(AttemptOver):
 
 class AttemptTimeout(AttemptOver):
     """The attempt took longer than its job allows. Raised in the task at its next publish."""
+
+
+class AttemptReleased(AttemptOver):
+    """The worker is to stop: the job goes back to the queue, with its last checkpoint. Raised at the next publish."""

@@ -83,6 +83,7 @@ class Job:
     voids: str = ""
     checkpoint: Any = None
     checkpoint_seq: int = 0
+    handed_back: int = 0
     queue_position: int | None = None
     queue_served: bool = True
 

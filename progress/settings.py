@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     visibility_timeout_s: Seconds = Field(60, description="an unacknowledged message is delivered again after this")
     lease_s: float = Field(10, ge=1, description="a running attempt that has not renewed for this long is lost")
     max_attempts: int = Field(3, ge=1, le=100, description="attempts of a job before it fails")
+    drain_s: float = Field(
+        5, ge=0, description="a worker told to stop lets its jobs go on for this long, then hands them back"
+    )
     flush_ms: int = Field(20, ge=0, le=1000, description="tokens that follow within this are published together")
     events_ttl_s: int = Field(86_400, ge=1, description="how long a finished job's log stays")
     result_ttl_s: int = Field(604_800, ge=1, description="how long a finished job's record stays")

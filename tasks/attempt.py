@@ -15,17 +15,25 @@ from pydantic import BaseModel, ValidationError
 from progress.claims import Claims, Keeper
 from progress.commands import Begun, Outcome
 from progress.connect import RedisExecutor
-from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
+from progress.errors import (
+    AttemptOver,
+    AttemptReleased,
+    AttemptTimeout,
+    JobCancelled,
+    StoreUnavailable,
+)
 from progress.events import encode_json
 from progress.jobs import MAX_LEVELS, Job, Json, too_deep
 from progress.publisher import Committer, Publisher
 from progress.settings import Settings
+from tasks.drain import drain
 from tasks.errors import TaskError
 from tasks.progress import Progress, Resumed
 from tasks.registry import Kind, kinds
 
 logger = logging.getLogger(__name__)
 MESSAGE_CHARS: Final = 2000
+STOPPED: Final = ("worker_stopped", "its worker was told to stop; another one goes on")
 LONGEST_PAUSE_S: Final = 24 * 3600.0
 """No attempt waits longer than this for the one before, whatever a model server asks for."""
 
@@ -51,7 +59,7 @@ class Runner:
         self.executor = RedisExecutor(settings.redis_url)
         self.claims = Claims(self.executor, lease_ms=self.lease_ms)
         self.committer = Committer(self.executor)
-        self.keeper = Keeper(self.claims, lease_s=settings.lease_s)
+        self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over)
 
     def close(self) -> None:
         """Ends threads and connections."""
@@ -93,15 +101,18 @@ class Runner:
         kind = kinds().get(job.kind)
         if kind is None:
             return _failed("unknown_kind", f"this worker knows no kind {job.kind!r}: add its module to JOBCAST_TASKS")
+        task_progress = Progress(
+            publisher, resumed=self._resumed(job), attempt=job.attempt, max_attempts=job.max_attempts
+        )
         try:
-            return Ending("succeeded", self._call(kind, job, publisher))
+            value = as_result(kind.function(kind.validate(job.input), task_progress))
+            if task_progress.told and isinstance(publisher.over, AttemptReleased | AttemptTimeout):
+                # It has looked, was told to stop, and did: what it returns is not the whole. (Of a cancelled job the
+                # record keeps it all the same.)
+                return ending_when_over(publisher.over, job)
+            return Ending("succeeded", value)
         except Exception as error:  # noqa: BLE001  # whatever a task raises is its job's end, not the worker's
             return ending_of(error, publisher.over, kind, job)
-
-    def _call(self, kind: Kind, job: Job, publisher: Publisher) -> str:
-        task_input = kind.validate(job.input)
-        progress = Progress(publisher, resumed=self._resumed(job), attempt=job.attempt, max_attempts=job.max_attempts)
-        return as_result(kind.function(task_input, progress))
 
     def _resumed(self, job: Job) -> Resumed | None:
         if job.checkpoint_seq == 0:
@@ -119,12 +130,10 @@ class Runner:
 def ending_of(error: Exception, over: AttemptOver | None, kind: Kind, job: Job) -> Ending | None:
     """What an exception means. ``over`` comes first: a task that was told to stop may fail in any way."""
     match over or error:
-        case AttemptTimeout() | SoftTimeLimitExceeded():
-            return _failed("timeout", f"the attempt took longer than {job.timeout_s or 'the worker allows'} s")
-        case JobCancelled():
-            return Ending("cancelled", "")
-        case AttemptStale() | LogClosed():
-            return None
+        case AttemptOver() as told:
+            return ending_when_over(told, job)
+        case SoftTimeLimitExceeded():
+            return ending_when_over(AttemptTimeout(), job)
         case ValidationError() as invalid:
             return _failed("invalid_input", first_line(invalid))
         case TaskError() as known:
@@ -134,11 +143,23 @@ def ending_of(error: Exception, over: AttemptOver | None, kind: Kind, job: Job) 
     return _retry_or_fail("task_error", message, True, None, kind, job)
 
 
+def ending_when_over(over: AttemptOver, job: Job) -> Ending | None:
+    """How an attempt ends that was told to stop; None where another one has the job, or it has ended."""
+    match over:
+        case AttemptTimeout():
+            return _failed("timeout", f"the attempt took longer than {job.timeout_s or 'the worker allows'} s")
+        case JobCancelled():
+            return Ending("cancelled", "")
+        case AttemptReleased():
+            return Ending("released", encode_json(error_json(*STOPPED, retryable=True)))
+    return None
+
+
 def _retry_or_fail(
     code: str, message: str, retryable: bool, retry_after_s: float | None, kind: Kind, job: Job
 ) -> Ending:
     error = encode_json(error_json(code, message, retryable=retryable))
-    if not retryable or job.attempt >= job.max_attempts:
+    if not retryable or job.attempt - job.handed_back >= job.max_attempts:
         return Ending("failed", error)
     return Ending("retrying", error, round(backoff_s(kind.backoff_s, job.attempt, retry_after_s) * 1000))
 

@@ -48,6 +48,7 @@ class Progress:
 
     def __init__(self, sink: Sink, *, resumed: Resumed | None = None, attempt: int = 1, max_attempts: int = 1) -> None:
         self._sink = sink
+        self.told = False
         self.resumed = resumed
         self.attempt = attempt
         self.max_attempts = max_attempts
@@ -109,7 +110,8 @@ class Progress:
     @property
     def cancelled(self) -> bool:
         """Whether the task is to stop: the job was cancelled, or another attempt has taken over."""
-        return self._sink.over is not None
+        self.told = self.told or self._sink.over is not None
+        return self.told
 
     def on_over(self, stop: Callable[[], None]) -> None:
         """Calls ``stop``, from another thread, once the task is to stop: to end a wait that nothing else would."""

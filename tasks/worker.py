@@ -9,6 +9,7 @@ from progress.process import die_with_parent
 from progress.settings import current
 from tasks.app import HOUSEKEEPING, RUN, default_app
 from tasks.attempt import runner, worker_name
+from tasks.drain import drain
 from tasks.queue import CeleryQueue
 from tasks.recovery import Sweeper
 
@@ -52,6 +53,12 @@ def _ready(sender: Any, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _stopping(**_: Any) -> None:
+    drain.begin(current().drain_s)
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _stopped(**_: Any) -> None:
+    # Not before: jobs that are handed back are enqueued again by a sweeper, which may be this one.
     while _sweepers:
         sweeper, queue = _sweepers.pop()
         sweeper.close()

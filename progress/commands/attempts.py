@@ -9,7 +9,7 @@ from progress.events import Draft, encode_json
 from progress.jobs import Job, uuid7
 
 Answer = Literal["ok", "cancel", "stale", "closed", "gone"]
-Outcome = Literal["succeeded", "failed", "cancelled", "retrying"]
+Outcome = Literal["succeeded", "failed", "cancelled", "retrying", "released"]
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,9 @@ def read_record(flat: Any, **extra: Any) -> Job:
     """A job from the fields of its hash, as Redis lists them: name, value, name, value, …"""
     record = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
     values: dict[str, Any] = {"input": {}}
-    values |= {name: int(float(record[name])) for name in (*_NUMBERS, "checkpoint_seq") if name in record}
+    values |= {
+        name: int(float(record[name])) for name in (*_NUMBERS, "checkpoint_seq", "handed_back") if name in record
+    }
     values |= {name: record[name].decode() for name in _TEXTS if name in record}
     values |= {name: float(record[name]) for name in _SECONDS if name in record}
     values |= {name: json.loads(record[name]) for name in _JSON if record.get(name)}

@@ -98,16 +98,21 @@ end
 
 local LOST = '{"code":"worker_lost","message":"the worker died or stopped answering","retryable":true}'
 
+-- How many attempts count against the most that a job may have: those that a stopping worker handed back do not.
+local function counted(attempt, handed_back)
+  return tonumber(attempt) - tonumber(handed_back or 0)
+end
+
 -- What becomes of a job whose attempt is lost: cancelled if that was asked for, failed if it was the
 -- last attempt, else queued again. Returns whether it is queued.
 local function lose(id, now)
-  local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority')
+  local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority', 'handed_back')
   redis.call('ZREM', KEY.leases, id)
   if r[3] then
     finish(id, now, r[1], 'cancelled', '"reason":' .. r[3])
     return false
   end
-  if tonumber(r[1]) >= tonumber(r[2]) then
+  if counted(r[1], r[8]) >= tonumber(r[2]) then
     redis.call('HSET', KEY.job .. id, 'error', LOST)
     finish(id, now, r[1], 'failed', '"error":' .. LOST)
     return false

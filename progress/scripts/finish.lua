@@ -1,7 +1,8 @@
 -- Ends an attempt: the job has succeeded, failed, been cancelled, or is to be tried again.
 -- ARGV: id, attempt, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying)
--- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying'. A cancel that was accepted before wins, as whoever asked
--- was told so; a last attempt that asks for another one has failed.
+-- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying' | 'released' (handed back by a worker that stops: as
+-- 'retrying', at once, and not counted). A cancel that was accepted before wins, as whoever asked was told so; a last
+-- attempt that asks for another one has failed.
 -- Reply: {status | 'stale' | 'closed' | 'gone', last seq}
 local id, attempt, outcome, value = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local why = refuse(id, attempt, ARGV[3])
@@ -11,10 +12,15 @@ if why == 'seen' then
 end
 if why then return {why, 0} end
 
-local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'queue', 'priority')
+local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back')
 local now, seq = clock(), 0
 if r[1] then outcome = 'cancelled' end
-if outcome == 'retrying' and tonumber(attempt) >= tonumber(r[2]) then outcome = 'failed' end
+if outcome == 'released' then
+  redis.call('HINCRBY', KEY.job .. id, 'handed_back', 1)
+  outcome = 'retrying'
+elseif outcome == 'retrying' and counted(attempt, r[5]) >= tonumber(r[2]) then
+  outcome = 'failed'
+end
 redis.call('HSET', KEY.job .. id, 'append_number', ARGV[3], 'append_outcome', outcome)
 
 if outcome == 'retrying' then

@@ -79,7 +79,10 @@ def finish(space: Keyspace, job_id: str, attempt: str, number: str, *argv: str) 
         return [why, 0]
     job = space.jobs[job_id]
     outcome = "cancelled" if "cancel_requested" in job else wanted
-    if outcome == "retrying" and int(attempt) >= int(job["max_attempts"]):
+    if outcome == "released":
+        job["handed_back"] = str(int(job.get("handed_back", 0)) + 1)
+        outcome = "retrying"
+    elif outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
         outcome = "failed"
     job |= {"append_number": number, "append_outcome": outcome}
     seq = _retry(space, job, now, value, int(delay_ms)) if outcome == "retrying" else 0

@@ -103,13 +103,17 @@ class Keyspace:
         self.expiry[f"{job_id} {job['kind']} {status}"] = until
         return seq
 
+    def counted(self, job: Record) -> int:
+        """``counted`` of common.lua."""
+        return int(job["attempt"]) - int(job.get("handed_back", 0))
+
     def lose(self, job: Record, now: int) -> bool:
         """``lose`` of common.lua."""
         self.leases.pop(job["id"], None)
         if "cancel_requested" in job:
             self.finish(job, now, job["attempt"], "cancelled", f'"reason":{job["cancel_requested"]}')
             return False
-        if int(job["attempt"]) >= int(job["max_attempts"]):
+        if self.counted(job) >= int(job["max_attempts"]):
             job["error"] = LOST
             self.finish(job, now, job["attempt"], "failed", f'"error":{LOST}')
             return False

@@ -119,3 +119,21 @@ def test_a_job_that_kills_its_worker_ends_and_others_go_on(patient: Live) -> Non
     assert {patient.job(job_id, 30)["status"] for job_id in others} == {"succeeded"}
     ended = patient.job(poison, 30)
     assert (ended["status"], ended["attempt"], ended["error"]["code"]) == ("failed", 2, "worker_lost")
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_worker_that_is_told_to_stop_hands_its_jobs_back(pool: str) -> None:
+    with Live(model=False, DRAIN_S="1", LEASE_S="30") as live:
+        live.start_api()
+        worker = live.start_worker("llm", pool, 2)
+        talking = live.submit("speak", {"pieces": ["word "] * 100, "pause_s": 0.05}, max_attempts=1)
+        silent = live.submit("silent", {"seconds": 8}, max_attempts=1)
+        spoken(live, talking, 3)
+        live.start_worker("llm", pool, 2)
+        assert worker.stop() < 8, "it must not wait for the ends of its jobs"
+        for job_id in (talking, silent):
+            job = live.job(job_id, 30)
+            assert (job["status"], job["attempt"]) == ("succeeded", 2), "handing back does not count as an attempt"
+            (retrying,) = [event for event in live.events(job_id) if event["type"] == "retrying"]
+            assert retrying["error"]["code"] == "worker_stopped"
+        assert final_text(live.events(talking)) == "word " * 100

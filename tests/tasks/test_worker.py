@@ -76,6 +76,6 @@ def test_a_ready_worker_says_what_it_serves_until_it_stops(
         assert "worker ready: llm" in caplog.text
         ((sweeper, _queue),) = worker._sweepers
     finally:
-        signals.worker_shutting_down.send(sender=None)
+        signals.worker_shutdown.send(sender=None)
     assert worker._sweepers == []
     assert not sweeper._thread.is_alive()
