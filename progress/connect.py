@@ -61,8 +61,8 @@ class AsyncExecutor(Protocol):
         """Closes every connection."""
 
 
-def _open(library: Any, retry: Any, address: Address) -> Any:
-    """A client of redis-py (``library`` is its blocking or its asyncio half) for an address."""
+def _open(library: Any, retry: Any, address: Address) -> list[Any]:
+    """A client of redis-py, of its blocking or its asyncio half, and those of the Sentinels that it asks."""
     options: dict[str, Any] = {
         "socket_timeout": TIMEOUT_S,
         "socket_connect_timeout": TIMEOUT_S,
@@ -70,14 +70,14 @@ def _open(library: Any, retry: Any, address: Address) -> Any:
         "retry": retry,
     }
     if address.mode == "cluster":
-        return library.RedisCluster.from_url(address.url, **options)
+        return [library.RedisCluster.from_url(address.url, **options)]
     if address.mode == "sentinel":
         watch = library.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
-        return watch.master_for(address.master, ssl=address.tls, **address.options, **options)
+        return [watch.master_for(address.master, ssl=address.tls, **address.options, **options), *watch.sentinels]
     if "path" in address.options:
         del options["socket_keepalive"]
     pool = library.BlockingConnectionPool.from_url(address.url, max_connections=POOL, timeout=TIMEOUT_S, **options)
-    return library.Redis.from_pool(pool)
+    return [library.Redis.from_pool(pool)]
 
 
 class RedisExecutor:
@@ -90,7 +90,7 @@ class RedisExecutor:
     """
 
     def __init__(self, url: str, *, retries: int = 1) -> None:
-        self._redis = _opened(redis, Retry(NoBackoff(), retries, RETRIED), url)
+        self._redis, *self._sentinels = _opened(redis, Retry(NoBackoff(), retries, RETRIED), url)
 
     def ping(self) -> None:
         """Asks whether the server answers. Raises StoreUnavailable."""
@@ -117,7 +117,8 @@ class RedisExecutor:
             return [self._caught(commands[0])]
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
-            pipe.evalsha(script(command.script).sha, 1, keys.PREFIX, *command.args())
+            # By its name: the cluster's pipeline has no `evalsha`, for fear of keys in several slots.
+            pipe.execute_command("EVALSHA", script(command.script).sha, 1, keys.PREFIX, *command.args())
         try:
             replies = pipe.execute(raise_on_error=False)
         except FAILURES as error:
@@ -137,14 +138,15 @@ class RedisExecutor:
 
     def close(self) -> None:
         """Closes every connection."""
-        self._redis.close()
+        for client in (self._redis, *self._sentinels):
+            client.close()
 
 
 class AsyncRedisExecutor:
     """Commands over asyncio connections, for the API. Arguments as for RedisExecutor."""
 
     def __init__(self, url: str, *, retries: int = 1) -> None:
-        self._redis = _opened(redis.asyncio, AsyncRetry(NoBackoff(), retries, RETRIED), url)
+        self._redis, *self._sentinels = _opened(redis.asyncio, AsyncRetry(NoBackoff(), retries, RETRIED), url)
 
     async def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""
@@ -162,10 +164,11 @@ class AsyncRedisExecutor:
 
     async def close(self) -> None:
         """Closes every connection."""
-        await self._redis.aclose()
+        for client in (self._redis, *self._sentinels):
+            await client.aclose()
 
 
-def _opened(library: Any, retry: Any, url: str) -> Any:
+def _opened(library: Any, retry: Any, url: str) -> list[Any]:
     try:
         return _open(library, retry, Address.parse(url))
     except FAILURES as error:  # a cluster's client asks for its slots at once

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import redis
 
@@ -18,24 +19,31 @@ START_S = 10.0
 
 
 class RedisServer:
-    """One server process. A context manager; ``options`` are those of its command line.
+    """One server process. A context manager; ``options`` are those of its command line, after those of ``config``.
 
     It goes with the process that started it, also when that one is killed with -9 (``server/leash.py``).
     """
 
-    def __init__(self, *options: str, password: str = "") -> None:
+    def __init__(self, *options: str, password: str = "", config: Path | None = None) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="jobcast-")
         self.directory = Path(self._directory.name)
         self.port = free_port()
         self.socket = self.directory / "redis.sock"
         self._password = password
         self._options = options
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process
+        return self._process.pid
 
     @property
     def login(self) -> str:
         """What stands before the host in an address."""
-        return f":{self._password}@" if self._password else ""
+        return f":{quote(self._password, safe='')}@" if self._password else ""
 
     @property
     def url(self) -> str:
@@ -61,9 +69,10 @@ class RedisServer:
             time.sleep(0.005)
 
     def _arguments(self) -> list[str]:
+        first = [str(self._config)] if self._config else []
         options = {"bind": LOOPBACK, "port": str(self.port), "dir": str(self.directory), "save": ""}
         options |= {"unixsocket": str(self.socket), "requirepass": self._password, "loglevel": "warning"}
-        return [*(word for name, value in options.items() for word in (f"--{name}", value)), *self._options]
+        return [*first, *(word for name, value in options.items() for word in (f"--{name}", value)), *self._options]
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
