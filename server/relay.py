@@ -49,6 +49,7 @@ class Relay(EventSourceResponse):
         self._drivable = request.format != "text"
         self._subscription: Subscription
         self._send: Send
+        self._owner: asyncio.Task[Any] | None = None
         self._pumping: asyncio.Task[None] | None = None
         self._woken = False
         self._first = True
@@ -97,6 +98,8 @@ class Relay(EventSourceResponse):
 
     def wake(self) -> None:
         """Called by the Feed: there may be something to send."""
+        if self._owner is None:
+            return  # Its head is not sent yet; the first pump finds what there is.
         if self._pumping:
             self._woken = True
         elif not self._done and (self._first or self._hub.closing or not self._drivable or not self._drive()):
@@ -104,7 +107,7 @@ class Relay(EventSourceResponse):
 
     def tick(self) -> None:
         """Called from time to time: after silence, a comment that keeps proxies awake."""
-        if self._quiet and self._is_sse and not self._pumping and not self._done:
+        if self._quiet and self._is_sse and self._owner and not self._pumping and not self._done:
             self._step(PING)
         self._quiet = True
 
