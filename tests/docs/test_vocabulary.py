@@ -20,6 +20,7 @@ from server import cli, errors, exits, negotiation
 from server.app import create_app, make_state
 from server.routes import sockets
 from server.schemas import JobRequest, JobView
+from tasks.attempt import STOPPED
 from tasks.progress import Progress
 from tasks.registry import job
 from tests.docs.markdown import PAGES, ROOT, marked, rows, section, shell
@@ -134,7 +135,11 @@ def test_every_code_of_a_problem_is_told() -> None:
 
 
 def test_every_code_of_a_failed_job_is_told() -> None:
-    codes = spelled_codes("tasks", {"_failed", "_retry_or_fail", "TaskError", "ModelError"}) | {"worker_lost", "retry"}
+    codes = spelled_codes("tasks", {"_failed", "_retry_or_fail", "TaskError", "ModelError"}) | {
+        "worker_lost",
+        "retry",
+        STOPPED[0],
+    }
     assert {"timeout", "task_error", "model_cut"} <= codes
     assert codes - coded(API, "Errors") - {"model_dump", "model_validate"} == set()
 
