@@ -1,16 +1,19 @@
 """Every setting, typed: environment variables prefixed ``JOBCAST_``, or the same names in ``.env``."""
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from progress.errors import InvalidSettings
 
 PREFIX: Final = "JOBCAST_"
+DOTENV: Final = ".env"
 REDIS_SCHEMES: Final = (
     "redis",
     "rediss",
@@ -43,8 +46,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
-        extra="forbid",
+        env_file=DOTENV,
+        # A .env belongs to more than Jobcast, and "forbid" would refuse its other names too: `load` looks itself.
+        extra="ignore",
         frozen=True,
         env_ignore_empty=True,
         hide_input_in_errors=True,
@@ -135,7 +139,17 @@ class Settings(BaseSettings):
 def _with_scheme(value: str, schemes: tuple[str, ...]) -> str:
     if value and urlsplit(value).scheme not in schemes:
         raise ValueError(f"begin it with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+    if not _has_port(value):
+        raise ValueError("its port is no number from 1 to 65535")
     return value
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port can be used, if there is one. Sentinels are several places with a port each."""
+    try:
+        return "," in url or urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def load(**overrides: Any) -> Settings:
@@ -144,16 +158,21 @@ def load(**overrides: Any) -> Settings:
     Raises:
         InvalidSettings: one line that names the setting and the mend.
     """
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(set(filter(lambda name: name.startswith(PREFIX), os.environ)) - known - CLIENT_VARIABLES)
-    if unknown:
-        raise InvalidSettings(
-            f"{unknown[0]} is no setting of Jobcast: take it out of the environment, or see docs/deploy.md"
-        )
+    _refuse_unknown(os.environ, "the environment")
     try:
+        _refuse_unknown(dotenv_values(DOTENV), DOTENV)
         return Settings(**overrides)
     except ValidationError as error:
         raise InvalidSettings(_one_line(error)) from None
+    except UnicodeDecodeError as error:
+        raise InvalidSettings(f"{DOTENV} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _refuse_unknown(names: Iterable[str], place: str) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | CLIENT_VARIABLES
+    unknown = sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise InvalidSettings(f"{unknown[0]} is no setting of Jobcast: take it out of {place}, or see docs/deploy.md")
 
 
 def _one_line(error: ValidationError) -> str:
@@ -162,8 +181,6 @@ def _one_line(error: ValidationError) -> str:
     if not first["loc"]:
         return f"settings contradict each other: {message}"
     name = str(first["loc"][0]).upper().removeprefix(PREFIX)
-    if first["type"] == "extra_forbidden":
-        return f"{PREFIX}{name} in .env is no setting of Jobcast: take it out, or see docs/deploy.md"
     return f"{PREFIX}{name}: {message}"
 
 

@@ -22,7 +22,6 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
 FEW = Lifetimes(60, 60, max_events=10)
-MANY = Lifetimes(60, 60, max_events=100_000)
 QUICK_S = 0.02
 """How often a test's Hub looks whether it has missed something."""
 
@@ -267,7 +266,7 @@ async def test_when_the_record_is_gone_readers_end_and_can_tell(auditing: Bench)
 
 
 async def test_a_slow_reader_falls_back_to_the_log_and_loses_nothing(bench: Bench) -> None:
-    job_id = bench.store.started(lifetimes=MANY)
+    job_id = bench.store.started()
     with await bench.hub.subscribe(job_id, -1, exact=True) as slow:
         for _ in range(30):
             bench.tell(job_id, *"0123456789" * 10)
@@ -551,7 +550,7 @@ def publish(store: Backend, job_id: str, count: int) -> str:
 
 
 async def test_replay_and_live_join_without_loss_while_a_worker_publishes(real: Real) -> None:
-    job_id = real.store.started(lifetimes=MANY)
+    job_id = real.store.started()
     publishing = asyncio.create_task(asyncio.to_thread(publish, real.store, job_id, 1500))
     readers: list[asyncio.Task[list[Entry]]] = []
     while not publishing.done():
@@ -577,7 +576,7 @@ async def test_200_readers_share_one_connection(real: Real) -> None:
 
 
 async def test_a_killed_connection_is_opened_again_and_nothing_is_lost(real: Real) -> None:
-    job_id = real.store.started(lifetimes=MANY)
+    job_id = real.store.started()
     reading = asyncio.create_task(follow(real.hub, job_id))
     publishing = asyncio.create_task(asyncio.to_thread(publish, real.store, job_id, 1000))
     while not publishing.done():

@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 
 R = TypeVar("R")
 LEASE_MS = 60_000
-LIFETIMES = Lifetimes(events_ttl_s=60, result_ttl_s=120, max_events=1000)
+LIFETIMES = Lifetimes(events_ttl_s=60, result_ttl_s=120, max_events=100_000)
 ERROR = '{"code":"e","message":"m","retryable":true}'
 
 

@@ -1,0 +1,176 @@
+"""Claims: what a worker asks of the store, and the Keeper that keeps silent attempts alive."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from progress.claims import Claims, Keeper
+from progress.commands import Command, Heartbeat, Waiting
+from progress.committer import Committer
+from progress.errors import AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
+from progress.publisher import Publisher
+from progress.testing import Memory
+from tests.support.backend import ERROR, LEASE_MS, Backend, checkpoint, token
+from tests.support.waiting import wait_until
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+        self.claims = Claims(self.memory.executor, lease_ms=LEASE_MS)
+        self.committer = Committer(self.memory.executor)
+
+    def publisher(self, job_id: str, attempt: int = 1) -> Publisher:
+        return Publisher(self.committer, job_id, attempt, lease_ms=LEASE_MS, flush_ms=0)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.committer.close()
+
+
+@pytest.fixture
+def keeper(bench: Bench) -> Iterator[Keeper]:
+    keeper = Keeper(bench.claims, lease_s=0.04)
+    yield keeper
+    keeper.close()
+
+
+def test_a_claim_gives_the_job(bench: Bench) -> None:
+    job_id = bench.store.create()
+    begun = bench.claims.begin(job_id, "w")
+    assert (begun.answer, begun.job and begun.job.id) == ("ok", job_id)
+    assert bench.claims.begin(job_id, "w").answer == "held"
+
+
+def test_a_beat_tells_those_whose_attempt_is_over(bench: Bench) -> None:
+    alive, cancelled, ended, gone = (bench.publisher(bench.store.started()) for _ in range(4))
+    stale = bench.publisher(bench.store.started(), attempt=2)
+    bench.store.cancel(cancelled.job_id)
+    bench.store.finish(ended.job_id, 1, "succeeded", "1")
+    bench.store.finish(gone.job_id, 1, "succeeded", "1")
+    bench.memory.space.jobs.pop(gone.job_id)
+    publishers = (alive, cancelled, ended, gone, stale)
+    bench.claims.beat(publishers)
+    assert [type(one.over) for one in publishers] == [type(None), JobCancelled, LogClosed, LogClosed, AttemptStale]
+    before = [one.over for one in publishers]
+    bench.claims.beat(publishers)
+    assert [one.over for one in publishers] == before
+
+
+def test_a_worker_sees_to_what_nobody_works_on(bench: Bench) -> None:
+    lost, waiting = bench.store.started(lease_ms=0), bench.store.create(queue="cpu")
+    bench.claims.seen("w", ("llm",))
+    assert bench.claims.sweep("w") == [Waiting(lost, "llm", 5)]
+    assert bench.claims.sweep("other") is None
+    bench.memory.advance(2000)
+    assert bench.claims.long_waiting("cpu", 2.0) == [Waiting(waiting, "cpu", 5)]
+    assert bench.claims.long_waiting("cpu", 2.0) == []
+
+
+def test_a_job_can_be_read_and_cancelled(bench: Bench) -> None:
+    job_id = bench.store.create()
+    bench.claims.cancel(job_id, "parent cancelled")
+    job = bench.claims.read(job_id)
+    assert job is not None
+    assert (job.status, bench.store.last(job_id)["reason"]) == ("cancelled", "parent cancelled")
+    assert bench.claims.read("nope") is None
+
+
+def kept(bench: Bench, job_id: str) -> str:
+    job = bench.claims.read(job_id)
+    assert job is not None
+    return bench.claims.kept_text(job)
+
+
+def test_the_text_up_to_the_last_checkpoint_is_kept(bench: Bench) -> None:
+    job_id = bench.store.started()
+    assert kept(bench, job_id) == ""
+    bench.store.append(job_id, 1, token("a"), token("b"), checkpoint(1), token("void"))
+    assert kept(bench, job_id) == "ab"
+
+
+def test_text_of_attempts_that_were_rolled_back_is_not_kept(bench: Bench) -> None:
+    job_id = bench.store.started()
+    bench.store.append(job_id, 1, token("a"), checkpoint(1), token("void"))
+    bench.store.finish(job_id, 2, "retrying", ERROR)
+    bench.store.begin(job_id)
+    bench.store.append(job_id, 1, token("b"), checkpoint(2), attempt=2)
+    assert kept(bench, job_id) == "ab"
+
+
+def test_only_the_main_text_is_kept_over_as_many_pages_as_it_has(bench: Bench) -> None:
+    job_id = bench.store.started()
+    publisher = bench.publisher(job_id)
+    for n in range(700):
+        publisher.token(str(n % 10))
+        publisher.token("left", "left")
+    publisher.checkpoint("1")
+    publisher.flush(10)
+    assert kept(bench, job_id) == "0123456789" * 70
+
+
+def test_a_log_that_is_gone_leaves_no_text(bench: Bench) -> None:
+    job_id = bench.store.started()
+    bench.store.append(job_id, 1, token("a"), checkpoint(1))
+    bench.memory.space.logs.clear()
+    assert kept(bench, job_id) == ""
+
+
+def test_a_silent_attempt_is_kept_alive(bench: Bench, keeper: Keeper) -> None:
+    job_id = bench.store.started(lease_ms=0)
+    keeper.hold(bench.publisher(job_id))
+    wait_until(lambda: bench.memory.space.leases[job_id] > time.time() * 1000)
+    assert bench.store.begin(job_id).answer == "held"
+
+
+def test_a_silent_task_learns_of_a_cancel(bench: Bench, keeper: Keeper) -> None:
+    publisher, told = bench.publisher(bench.store.started()), threading.Event()
+    publisher.on_over = told.set
+    keeper.hold(publisher)
+    bench.store.cancel(publisher.job_id)
+    assert told.wait(5)
+    assert isinstance(publisher.over, JobCancelled)
+
+
+def test_an_attempt_past_its_time_is_stopped(bench: Bench, keeper: Keeper) -> None:
+    publisher, told = bench.publisher(bench.store.started()), threading.Event()
+    publisher.on_over = told.set
+    publisher.deadline = time.monotonic()
+    keeper.hold(publisher)
+    assert told.wait(5)
+    assert isinstance(publisher.over, AttemptTimeout)
+
+
+def test_an_attempt_that_is_released_is_renewed_no_more(bench: Bench, keeper: Keeper) -> None:
+    beats: list[Heartbeat] = []
+    bench.memory.after = lambda command: beats.append(command) if isinstance(command, Heartbeat) else None
+    first, second = (bench.publisher(bench.store.started()) for _ in range(2))
+    for publisher in (first, second):
+        keeper.hold(publisher)
+    wait_until(lambda: bool(beats) and len(beats[-1].attempts) == 2)
+    keeper.release(first)
+    wait_until(lambda: len(beats[-1].attempts) == 1)
+    assert keeper.held == (second,)
+    assert beats[-1].attempts == ((second.job_id, 1),)
+
+
+def test_the_keeper_outlives_a_redis_that_is_away(bench: Bench, keeper: Keeper) -> None:
+    failures = [StoreUnavailable("away"), StoreUnavailable("away")]
+    beats: list[Command[Any]] = []
+
+    def fail_first(command: Command[Any]) -> None:
+        if isinstance(command, Heartbeat):
+            if failures:
+                raise failures.pop()
+            beats.append(command)
+
+    bench.memory.before = fail_first
+    keeper.hold(bench.publisher(bench.store.started()))
+    wait_until(lambda: bool(beats))

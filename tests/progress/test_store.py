@@ -1,0 +1,91 @@
+"""The Store: what each answer means to whoever asked."""
+
+import pytest
+
+from progress.errors import IdempotencyConflict, InvalidCursor, JobConflict, JobNotFound
+from progress.jobs import NewJob
+from progress.settings import Settings
+from progress.store import Store
+from progress.testing import Memory
+from tests.support.backend import ERROR, Backend
+
+
+class Bench:
+    def __init__(self) -> None:
+        memory = Memory()
+        self.backend = Backend("memory", memory.executor, memory.advance)
+        self.store = Store.with_settings(memory.async_executor, Settings(events_ttl_s=1, result_ttl_s=2, max_events=10))
+        self.memory = memory
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def new() -> NewJob:
+    return NewJob("generate", {"prompt": "p"}, "llm")
+
+
+async def test_a_submission_gives_the_job_and_whether_it_is_new(bench: Bench) -> None:
+    first = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    again = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    assert (first.created, again.created, again.job) == (True, False, first.job)
+    assert first.job.input == {"prompt": "p"}
+
+
+async def test_a_key_used_for_another_body_is_refused_with_both_named(bench: Bench) -> None:
+    first = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    with pytest.raises(IdempotencyConflict) as caught:
+        await bench.store.create(new(), idempotency_key="k", fingerprint="g")
+    assert (caught.value.key, caught.value.job_id) == ("k", first.job.id)
+
+
+async def test_jobs_are_kept_as_long_as_the_settings_say(bench: Bench) -> None:
+    job_id = (await bench.store.create(new())).job.id
+    await bench.store.cancel(job_id)
+    bench.memory.advance(1001)
+    assert (await bench.store.read_log(job_id, 0)).events == []
+    bench.memory.advance(1000)
+    with pytest.raises(JobNotFound):
+        await bench.store.get(job_id)
+
+
+async def test_a_cancel_says_whether_it_was_the_first(bench: Bench) -> None:
+    job_id = bench.backend.started()
+    assert [await bench.store.cancel(job_id), await bench.store.cancel(job_id)] == [True, False]
+
+
+async def test_what_has_ended_cannot_be_cancelled(bench: Bench) -> None:
+    job_id = bench.backend.ended("failed", ERROR)
+    with pytest.raises(JobConflict, match="is failed") as caught:
+        await bench.store.cancel(job_id)
+    assert (caught.value.job_id, caught.value.status) == (job_id, "failed")
+
+
+async def test_what_runs_cannot_be_deleted(bench: Bench) -> None:
+    job_id = bench.backend.started()
+    with pytest.raises(JobConflict, match="is running"):
+        await bench.store.delete(job_id)
+    bench.backend.finish(job_id, 1, "succeeded", "1")
+    await bench.store.delete(job_id)
+
+
+async def test_what_is_not_there_is_not_found(bench: Bench) -> None:
+    store = bench.store
+    for asked in (store.get("nope"), store.cancel("nope"), store.delete("nope"), store.read_log("nope", 0)):
+        with pytest.raises(JobNotFound, match="no job nope"):
+            await asked
+
+
+async def test_lists_heads_and_health_are_passed_on(bench: Bench) -> None:
+    job_id = bench.backend.started()
+    assert [job.id for job in await bench.store.list(kind="generate", status="running", limit=1)] == [job_id]
+    assert await bench.store.list(cursor=job_id) == []
+    assert await bench.store.heads((job_id, "nope")) == [2, None]
+    assert (await bench.store.health(("llm",))).running == 1
+
+
+def test_a_cursor_that_cannot_be_read_says_what_one_is() -> None:
+    assert "whole number" in str(InvalidCursor("x"))
+    assert InvalidCursor("x").cursor == "x"
