@@ -31,6 +31,7 @@ export class JobView {
   #chip = h('span', { class: 'chip' });
   #factLine = h('p', { class: 'facts' });
   #notes = h('div', { class: 'notes' });
+  #working = h('div', { class: 'output-box working', 'aria-hidden': 'true', hidden: true });
   #texts = h('div', { class: 'outputs' });
   #facts = new Facts();
   #progress = new ProgressPart();
@@ -68,6 +69,7 @@ export class JobView {
       head,
       this.#notes,
       ...this.#progress.elements,
+      this.#working,
       this.#texts,
       ...this.#extras.elements,
     );
@@ -201,7 +203,7 @@ export class JobView {
     this.#renderNotes(status, ended);
     this.#progress.render(this.#followed, ended);
     this.#actions.render(status, ended);
-    if (status === 'running' && this.#outputs.size === 0 && !this.#followed.progress) this.#addOutput('main');
+    this.#working.hidden = status !== 'running' || this.#outputs.size > 0 || this.#followed.progress !== null;
     if (ended) this.#renderResult();
     if (job) this.#extras.showDetails(job);
   }
@@ -218,9 +220,10 @@ export class JobView {
       status === 'cancelled' && 'It was cancelled. What it had produced is kept.',
       !complete && 'Some of what happened is no longer kept.',
     ].filter((line) => typeof line === 'string');
-    if (this.#notes.textContent === lines.join('')) return;
+    if (this.#notes.dataset.shown === lines.join('')) return;
+    this.#notes.dataset.shown = lines.join('');
     const tone = status === 'failed' ? 'bad' : error ? 'warn' : '';
-    fill(this.#notes, ...lines.map((line) => h('p', { class: `note ${tone}` }, line)));
+    fill(this.#notes, ...lines.map((line) => h('p', { class: `note ${tone}` }, ...withCode(line))));
   }
 
   #renderResult() {
@@ -232,4 +235,9 @@ export class JobView {
     if (isText && !shown && text) this.#write('main', text, true);
     this.#extras.showResult(isText ? rest : result, this.#outputs.size === 0);
   }
+}
+
+/** A text with what stands between backticks as code. @param {string} line */
+function withCode(line) {
+  return line.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
 }

@@ -51,7 +51,14 @@ export class JobList {
       h('label', { class: 'unseen', for: 'filter-kind' }, 'Kind'),
       this.#kind,
     );
-    this.parts = [h('h2', { id: 'jobs-title' }, 'Jobs'), filters, this.#list, this.#note, this.#more];
+    this.parts = [
+      h('h2', { id: 'jobs-title' }, 'Jobs'),
+      filters,
+      this.#list,
+      this.#note,
+      this.#more,
+      h('p', { class: 'api-link' }, h('a', { href: 'docs' }, 'The API of this server')),
+    ];
     setInterval(() => this.#render(), 30_000);
   }
 

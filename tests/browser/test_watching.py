@@ -137,7 +137,7 @@ async def test_the_view_follows_the_text_only_while_its_reader_is_at_the_end(pag
     lines = [f"word-{number} \n" for number in range(400)]
     job_id = live.submit("speak", {"pieces": lines, "pause_s": 0.01})
     await open_job(page, job_id)
-    box = page.locator(".output-box")
+    box = page.get_by_role("region", name="Output")
     await sees_words(page, 60)
     assert await box.evaluate("e => e.scrollHeight - e.scrollTop - e.clientHeight") < 40
     await box.evaluate("e => { e.scrollTop = 0 }")
