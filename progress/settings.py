@@ -26,12 +26,12 @@ REDIS_SCHEMES: Final = (
 BROKER_SCHEMES: Final = (
     "redis",
     "rediss",
-    "sentinel",
     "amqp",
     "amqps",
     "unix",
     "redis+socket",
     "redis+sentinel",
+    "rediss+sentinel",
 )
 CLIENT_VARIABLES: Final = frozenset({f"{PREFIX}API_KEY"})
 """What the command line reads as a client of some server; no setting of this one."""

@@ -82,8 +82,7 @@ def examine_all(settings: Settings, queue: JobQueue) -> Iterator[Finding]:
         yield finding
     if settings.broker != settings.redis_url and urlsplit(settings.broker).scheme in {"redis", "rediss", "unix"}:
         yield from examine_redis("broker", settings.broker)
-    if _celery_reads(settings.broker):
-        yield from examine_broker(queue)
+    yield from examine_broker(queue)
     if reachable:
         yield from examine_workers(settings, queue)
     yield from examine_model(settings)
@@ -101,12 +100,6 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
     if settings.llm_api_key and not settings.llm_base_url:
         yield Finding(
             "settings", "LLM_API_KEY is set and LLM_BASE_URL is not", "name the server that the key is for, or unset it"
-        )
-    if not _celery_reads(settings.broker):
-        yield Finding(
-            "settings",
-            f"Celery cannot use {shown(settings.broker)} as its broker",
-            "set JOBCAST_BROKER_URL to redis://, rediss://, redis+socket:// or amqp://",
         )
     if settings.redis_url and not settings.llm_base_url:
         yield Finding(
@@ -268,12 +261,6 @@ def examine_through_api(settings: Settings) -> Iterator[Finding]:
 def _said(name: str, state: str, url: str) -> Finding:
     text = f"the one of `jobcast up` at {url}: {state}"
     return Finding(name, text, "" if state == "ok" else "see the lines that `jobcast up` prints")
-
-
-def _celery_reads(broker: str) -> bool:
-    """Whether kombu has a transport for an address of ours; Sentinel's wants the master's name, which has no place."""
-    scheme = urlsplit(broker).scheme
-    return scheme != "unix" and "sentinel" not in scheme
 
 
 def _why(error: Exception) -> str:

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from celery import Celery
 from kombu.entity import Queue
-from kombu.utils.url import maybe_sanitize_url
 
-from progress import keys
 from progress.errors import InvalidSettings
 from progress.settings import Settings, current
+from tasks.broker import is_redis, kombu_url, transport_options
 from tasks.registry import DEFAULT_QUEUE, kinds
 
 BUILT_IN: Final = ("tasks.generate",)
@@ -44,44 +43,10 @@ def queue_names() -> tuple[str, ...]:
     return tuple(sorted({DEFAULT_QUEUE, *(kind.queue for kind in kinds().values())}))
 
 
-def is_redis(url: str) -> bool:
-    """Whether a broker is reached by kombu's Redis transport."""
-    return url.partition(":")[0] in {"redis", "rediss", "sentinel", "unix", "redis+socket"}
-
-
-def message_priority(broker: str, priority: int) -> int:
-    """What the broker calls a priority of ours (0–9, 9 the most urgent).
-
-    kombu's Redis transport serves 0 first, and takes a message without a priority for a 0: so every message has one.
-    """
-    return 9 - priority if is_redis(broker) else priority
-
-
-def transport_options(settings: Settings) -> dict[str, Any]:
-    """The options of kombu's transport; API and workers must agree on them."""
-    if not is_redis(settings.broker):
-        return {"confirm_publish": True}
-    return {
-        "visibility_timeout": settings.visibility_timeout_s,
-        # Scans for unacknowledged messages every 5 s, not every 100 s; a scanner killed meanwhile blocks
-        # the next ones for 30 s, not for 5 min.
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "unacked_mutex_expire": 30,
-        "fanout_prefix": True,
-        "fanout_patterns": True,
-        "queue_order_strategy": "round_robin",
-        "priority_steps": list(range(10)),
-        "sep": ":",
-        "global_keyprefix": keys.BROKER,
-        "socket_keepalive": True,
-    }
-
-
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings."""
     return {
-        "broker_url": settings.broker,
+        "broker_url": kombu_url(settings.broker),
         "broker_transport_options": transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -127,11 +92,6 @@ def make_app(settings: Settings) -> Celery:
     made = Celery("jobcast", set_as_current=True)
     made.conf.update(configuration(settings))
     return made
-
-
-def shown_broker(settings: Settings) -> str:
-    """The broker's address without its password."""
-    return str(maybe_sanitize_url(settings.broker))
 
 
 def default_app() -> Celery:

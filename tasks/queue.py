@@ -9,7 +9,8 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from progress.settings import Settings
-from tasks.app import RUN, is_redis, load_kinds, make_app, message_priority, queue_names, transport_options
+from tasks.app import RUN, load_kinds, make_app, queue_names
+from tasks.broker import is_redis, kombu_url, message_priority, transport_options
 from tasks.registry import Kind, kinds
 
 # A hung broker must not hold a submission longer than this.
@@ -129,7 +130,9 @@ class CeleryQueue:
         options = transport_options(self._settings)
         if is_redis(self._settings.broker):
             options |= SOCKET
-        return Connection(self._settings.broker, transport_options={**options, **IMPATIENT}, connect_timeout=1)
+        return Connection(
+            kombu_url(self._settings.broker), transport_options={**options, **IMPATIENT}, connect_timeout=1
+        )
 
     def _open(self) -> None:
         if self._producer is None:

@@ -152,15 +152,6 @@ def test_a_deployment_without_a_model_server_is_told() -> None:
     assert "set JOBCAST_LLM_BASE_URL" in line
 
 
-@pytest.mark.parametrize("address", ["unix:///run/redis.sock", "redis+sentinel://a:26379/0?master=m"])
-def test_a_redis_that_celery_cannot_reach_wants_a_broker_of_its_own(address: str) -> None:
-    alone = settings(redis_url=address, llm_base_url="http://m")
-    (line,) = wrong(doctor.examine_settings(alone))
-    assert "set JOBCAST_BROKER_URL" in line
-    both = settings(redis_url=address, broker_url="redis://db", llm_base_url="http://m")
-    assert wrong(doctor.examine_settings(both)) == []
-
-
 def test_a_broker_that_refuses_is_named_and_one_that_answers_tells_its_depths() -> None:
     (line,) = wrong(doctor.examine_broker(FakeQueue(refuses="Connection refused.")))
     assert line.startswith("!!  broker: does not answer: Connection refused: start it")

@@ -10,14 +10,11 @@ from tasks.app import (
     HOUSEKEEPING,
     configuration,
     default_app,
-    is_redis,
     load_kinds,
     make_app,
-    message_priority,
     queue_names,
-    shown_broker,
-    transport_options,
 )
+from tasks.broker import transport_options
 from tests.support.api import settings
 
 REDIS = "redis://localhost:6379/0"
@@ -40,26 +37,6 @@ def test_messages_are_json_alone() -> None:
     found = configured()
     assert (found["task_serializer"], found["accept_content"]) == ("json", ["json"])
     assert found["result_backend"] is None
-
-
-@pytest.mark.parametrize(
-    ("url", "redis"),
-    [
-        (REDIS, True),
-        ("rediss://h", True),
-        ("sentinel://h", True),
-        ("unix:///tmp/r.sock", True),
-        (AMQP, False),
-        ("amqps://h", False),
-    ],
-)
-def test_it_tells_redis_from_other_brokers(url: str, redis: bool) -> None:
-    assert is_redis(url) is redis
-
-
-def test_nine_is_the_most_urgent_whatever_the_broker_calls_it() -> None:
-    assert [message_priority(REDIS, priority) for priority in (9, 5, 0)] == [0, 4, 9]
-    assert [message_priority(AMQP, priority) for priority in (9, 5, 0)] == [9, 5, 0]
 
 
 def test_on_redis_unacknowledged_messages_come_back_in_time() -> None:
@@ -121,9 +98,3 @@ def test_a_module_that_there_is_not_stops_the_start_with_its_name() -> None:
 def test_what_a_module_itself_misses_is_told_as_it_is() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         load_kinds(settings(tasks=("tests.support.broken_kinds",)))
-
-
-def test_passwords_are_not_shown() -> None:
-    shown = shown_broker(settings(redis_url="redis://:secret@localhost:6379/0"))
-    assert "secret" not in shown
-    assert "localhost" in shown

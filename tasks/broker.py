@@ -1,0 +1,58 @@
+"""The broker as kombu wants it: its form of our addresses, its numbers for our priorities, and its options."""
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from progress import keys
+from progress.address import Address
+from progress.settings import Settings
+
+_REDIS: Final = frozenset({"redis", "rediss", "unix", "redis+socket", "redis+sentinel", "rediss+sentinel"})
+
+
+def is_redis(url: str) -> bool:
+    """Whether a broker is reached by kombu's Redis transports."""
+    return url.partition(":")[0] in _REDIS
+
+
+def kombu_url(url: str) -> str:
+    """An address of ours as kombu reads it: it has a scheme of its own for sockets, and for Sentinel a list."""
+    if url.startswith("unix:"):
+        return f"redis+socket:{url.removeprefix('unix:')}".replace("?db=", "?virtual_host=")
+    address = Address.parse(url)
+    if address.mode != "sentinel":
+        return url
+    login, at, _ = urlsplit(address.url).netloc.rpartition("@")
+    path = urlsplit(address.url).path
+    return ";".join(f"sentinel://{login}{at}{host}:{port}{path}" for host, port in address.sentinels)
+
+
+def message_priority(broker: str, priority: int) -> int:
+    """What the broker calls a priority of ours (0–9, 9 the most urgent).
+
+    kombu's Redis transport serves 0 first, and takes a message without a priority for a 0: so every message has one.
+    """
+    return 9 - priority if is_redis(broker) else priority
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """The options of kombu's transport; API and workers must agree on them."""
+    if not is_redis(settings.broker):
+        return {"confirm_publish": True}
+    address = Address.parse(settings.broker)
+    return {
+        "visibility_timeout": settings.visibility_timeout_s,
+        # Scans for unacknowledged messages every 5 s, not every 100 s; a scanner killed meanwhile blocks
+        # the next ones for 30 s, not for 5 min.
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 30,
+        "fanout_prefix": True,
+        "fanout_patterns": True,
+        "queue_order_strategy": "round_robin",
+        "priority_steps": list(range(10)),
+        "sep": ":",
+        "global_keyprefix": keys.BROKER,
+        "socket_keepalive": True,
+        **({"master_name": address.master} if address.mode == "sentinel" else {}),
+    }
