@@ -130,8 +130,7 @@ class Hub:
         if opening.waiting or not opening.task.done() or self._opening.get(opening.job_id) is not opening:
             return
         del self._opening[opening.job_id]
-        if feed := self.feeds.get(opening.job_id):
-            self._drop_unread(feed)
+        self._drop_unread(self.feeds[opening.job_id])
 
     def release(self, feed: Feed, reader: Reader) -> None:
         """A reader leaves; the last one takes the Feed with it."""

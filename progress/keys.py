@@ -40,16 +40,6 @@ PRESENCE_TTL_S: Final = 10
 SWEEPER_TTL_MS: Final = 3_000
 
 
-def job(job_id: str) -> str:
-    """The record of a job."""
-    return JOB + job_id
-
-
-def log(job_id: str) -> str:
-    """The log of a job."""
-    return LOG + job_id
-
-
 def live(job_id: str) -> str:
     """The pub/sub channel of a job's new events."""
     return LIVE + job_id

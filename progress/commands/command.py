@@ -1,6 +1,7 @@
 """What a command is: the name of a script, its arguments and the meaning of its reply."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,15 +31,15 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 
-class Command(Generic[R]):
+class Command(ABC, Generic[R]):
     """One operation. All keys lie in one slot, so the first one is enough to find the server."""
 
     script: ClassVar[str]
 
+    @abstractmethod
     def args(self) -> Sequence[Arg]:
         """What the script takes as ARGV."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parse(self, reply: Any) -> R:
         """What the script's reply means."""
-        raise NotImplementedError

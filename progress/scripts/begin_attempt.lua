@@ -16,7 +16,7 @@ if r[6] and tonumber(r[6]) > now then return {'early'} end
 
 local attempt = tonumber(r[2]) + 1
 redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0)
-redis.call('HDEL', KEY.job .. id, 'due_at')
+redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome')
 if not r[7] then redis.call('HSET', KEY.job .. id, 'started_at', now) end
 local seq = write(id, now, attempt, {'started', '"worker":' .. ARGV[5] .. ',"rollback_to":' .. r[5]})
 if attempt > 1 then

@@ -35,7 +35,8 @@ def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
 def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...]) -> Any:
     worker, lease_ms, claim, worker_json = argv
     job |= {"attempt": str(int(job["attempt"]) + 1), "worker": worker, "claim": claim, "append_number": "0"}
-    job.pop("due_at", None)
+    for name in ("due_at", "append_outcome"):
+        job.pop(name, None)
     job.setdefault("started_at", str(now))
     rollback_to = job["checkpoint_seq"]
     started = f'"worker":{worker_json},"rollback_to":{rollback_to}'

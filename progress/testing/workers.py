@@ -22,13 +22,10 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str) -> Any:
 
 
 def _take_due(space: Keyspace, now: int, limit: int) -> list[str]:
-    taken = []
-    for job_id in _up_to(space.due, now, limit):
-        del space.due[job_id]
-        if job := space.jobs.get(job_id):
-            del job["due_at"]
-            space.enter_queue(job, now)
-            taken.append(job_id)
+    taken = _up_to(space.due, now, limit)
+    for job_id in taken:
+        del space.due[job_id], space.jobs[job_id]["due_at"]
+        space.enter_queue(space.jobs[job_id], now)
     return taken
 
 

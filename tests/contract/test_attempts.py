@@ -240,8 +240,27 @@ def test_an_end_sent_again_is_answered_as_before(backend: Backend, outcome: Outc
 
 def test_an_end_under_the_number_of_an_append_is_refused(backend: Backend) -> None:
     job_id = backend.started()
-    backend.append(job_id, 1, token())
-    assert backend.finish(job_id, 1, "succeeded", "1").answer == "stale"
+    backend.finish(job_id, 1, "retrying", ERROR)
+    backend.begin(job_id)
+    backend.append(job_id, 1, token(), attempt=2)
+    assert backend.finish(job_id, 1, "succeeded", "1", attempt=2).answer == "stale"
+
+
+def test_an_attempt_that_was_handed_back_does_not_count(backend: Backend) -> None:
+    job_id = backend.started(max_attempts=1)
+    for attempt in (1, 2, 3):
+        assert backend.finish(job_id, 1, "released", ERROR, attempt=attempt).answer == "retrying"
+        assert backend.swept() == [job_id]
+        begun = backend.begin(job_id, lease_ms=DEAD)
+        assert (begun.answer, begun.job and begun.job.attempt) == ("ok", attempt + 1)
+    assert backend.begin(job_id).answer == "ended"
+    assert backend.read(job_id).status == "failed"
+
+
+def test_a_cancelled_job_is_not_handed_back(backend: Backend) -> None:
+    job_id = backend.started()
+    backend.cancel(job_id)
+    assert backend.finish(job_id, 1, "released", ERROR).answer == "cancelled"
 
 
 def test_heartbeats_renew_leases_and_bring_home_what_has_happened(backend: Backend) -> None:

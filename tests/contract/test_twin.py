@@ -24,6 +24,7 @@ AGE_MS = (0, 600_000)
 ids = st.sampled_from([*IDS, *IDS[:1] * 10, "nope"])
 # 0 becomes the attempt that there is, or the number that is next: random ones are refused nearly always.
 numbers = st.sampled_from([0] * 9 + [1, 2, 3])
+outcomes = st.sampled_from(["retrying", "retrying", "released", "succeeded", "failed", "cancelled"])
 drafts = st.one_of(
     st.builds(lambda text: Draft.of("token", text=text), st.text(max_size=5)),
     st.builds(lambda part: Draft.of("progress", fraction=part), st.floats(0, 1)),
@@ -57,7 +58,12 @@ attempts: st.SearchStrategy[Command[Any]] = st.one_of(
     ),
     st.builds(
         commands.FinishAttempt,
-        *(ids, numbers, numbers, st.sampled_from(["retrying", "retrying", "succeeded", "failed", "cancelled"])),
+        *(
+            ids,
+            numbers,
+            numbers,
+            outcomes,
+        ),
         st.just(ERROR),
         st.sampled_from([0, 0, *AGE_MS]),
     ),
@@ -131,7 +137,7 @@ def aimed(command: Command[Any], memory: Memory) -> Command[Any]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     # Each example flushes the server and makes its own twin.
     suppress_health_check=[HealthCheck.function_scoped_fixture],

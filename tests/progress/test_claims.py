@@ -10,7 +10,7 @@ import pytest
 from progress.claims import Claims, Keeper
 from progress.commands import Command, Heartbeat, Waiting
 from progress.committer import Committer
-from progress.errors import AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
+from progress.errors import AttemptReleased, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
 from progress.publisher import Publisher
 from progress.testing import Memory
 from tests.support.backend import ERROR, LEASE_MS, Backend, checkpoint, token
@@ -174,3 +174,20 @@ def test_the_keeper_outlives_a_redis_that_is_away(bench: Bench, keeper: Keeper) 
     bench.memory.before = fail_first
     keeper.hold(bench.publisher(bench.store.started()))
     wait_until(lambda: bool(beats))
+
+
+def test_when_the_worker_lets_go_every_attempt_is_told_to_hand_its_job_back(bench: Bench) -> None:
+    letting_go = threading.Event()
+    keeper = Keeper(bench.claims, lease_s=0.04, let_go=letting_go.is_set)
+    told = threading.Event()
+    going, over = (bench.publisher(bench.store.started()) for _ in range(2))
+    over.stop(JobCancelled())
+    going.on_over = told.set
+    try:
+        for publisher in (going, over):
+            keeper.hold(publisher)
+        letting_go.set()
+        assert told.wait(5)
+    finally:
+        keeper.close()
+    assert (type(going.over), type(over.over)) == (AttemptReleased, JobCancelled)

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from progress.jobs import ENDED, STATUSES, Job, uuid7
+from progress.jobs import ENDED, STATUSES, Job, too_deep, uuid7
 
 
 def job(**fields: object) -> Job:
@@ -36,3 +36,10 @@ def test_three_statuses_are_final(status: str) -> None:
 def test_void_ranges_are_read_from_the_record() -> None:
     assert job().void_ranges() == []
     assert job(voids="0-4,5-7,").void_ranges() == [(0, 4), (5, 7)]
+
+
+@pytest.mark.parametrize(
+    ("value", "deep"), [(1, False), ([], False), ([[1]], False), ([[[1]]], True), ({"a": [{}]}, True)]
+)
+def test_values_may_nest_only_so_far(value: object, deep: bool) -> None:
+    assert too_deep(value, 2) is deep

@@ -168,6 +168,18 @@ async def test_an_answer_to_a_question_taken_back_confirms_nothing(
     await until(lambda: heard.messages == [(b"a", b"1")])
 
 
+async def test_a_channel_given_up_as_the_connection_breaks_is_not_asked_for_again() -> None:
+    async with Scripted(lambda _data: b"") as server, listening(dialer(server.url)) as (listener, _):
+        await until(lambda: bool(server.asked))
+        asking = asyncio.create_task(listener.subscribe("a"))
+        await until(lambda: b"SUBSCRIBE" in server.asked[-1])
+        asking.cancel()
+        listener._connection.abort(OSError("cut"))  # type: ignore[union-attr]  # it is there, and cut this moment
+        listener.unsubscribe("a")
+        await until(lambda: server.connections == 2 and b"PING" in server.asked[-1])
+        assert sum(b"SUBSCRIBE" in data for data in server.asked) == 1
+
+
 async def test_after_a_broken_connection_all_channels_are_asked_for_again(
     pair: tuple[RedisListener, Heard], redis_server: RedisServer
 ) -> None:
