@@ -99,6 +99,10 @@ class Store:
         """Who works and what waits."""
         return await self._executor.run(commands.ReadHealth(queues))
 
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._executor.close()
+
     # Last in its class: below it, `list` would mean this method.
     async def list(self, *, kind: str = "", status: str = "", cursor: str = "", limit: int = 50) -> list[Job]:
         """Jobs, newest first, without inputs; ``cursor`` is the last id of the page before."""

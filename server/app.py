@@ -50,6 +50,7 @@ def create_app(state: State) -> FastAPI:
         ticking.cancel()
         await state.hub.close()
         await state.submissions.close()
+        await state.store.close()
 
     app = FastAPI(
         title="Jobcast",
