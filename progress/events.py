@@ -67,7 +67,8 @@ class Draft:
         return cls(event_type, encode_json(kept)[1:-1])
 
 
-@dataclass(frozen=True)
+# Not frozen, which would nearly double what it costs to read one; nobody changes it all the same.
+@dataclass(unsafe_hash=True)
 class Event:
     """One event as it stands in the log.
 
