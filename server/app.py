@@ -72,7 +72,7 @@ def create_app(state: State) -> FastAPI:
     app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))
     app.router.routes.append(docs_route(page))
     # A Route, not a Mount: that would take every path, and a known one with a wrong method is 405, not 404.
-    app.router.routes.append(Route("/", PageHeaders(StaticFiles(directory=page, html=True))))
+    app.router.routes.append(Route("/", PageHeaders(StaticFiles(directory=page, html=True)), methods=["GET"]))
     return app
 
 

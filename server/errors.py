@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from progress.errors import IdempotencyConflict, InvalidCursor, JobConflict, JobNotFound, StoreUnavailable
 
@@ -22,6 +23,9 @@ _CODES: Final = {
     413: "payload_too_large",
     415: "unsupported_media_type",
 }
+
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class FieldError(BaseModel):
@@ -140,8 +144,18 @@ _PROBLEMS: Final[dict[type[Exception], Callable[[Any], Problem]]] = {
 }
 
 
-async def _handle(_request: Request, error: Exception) -> Response:
-    return problem_response(_known(error))
+async def _handle(request: Request, error: Exception) -> Response:
+    problem = _known(error)
+    if problem.status_code == 405 and (methods := _methods_of(request)):
+        problem.headers = {**(problem.headers or {}), "Allow": ", ".join(methods)}
+    return problem_response(problem)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What may be done with a path (RFC 9110 §10.2.1). Starlette names only the methods of the first of its routes."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.router.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def install(app: FastAPI) -> None:

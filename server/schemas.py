@@ -31,6 +31,13 @@ class JobRequest(BaseModel):
     timeout_s: Annotated[float | None, Field(gt=0, le=24 * 3600, description="Longest time of one attempt")] = None
     metadata: Annotated[Json, Field(description="Yours; given back as it is")] = Field(default_factory=dict)
 
+    @field_validator("priority", "delay_s", "max_attempts", "timeout_s", mode="before")
+    @classmethod
+    def _no_stand_in(cls, value: Any) -> Any:
+        if isinstance(value, bool | str):  # pydantic would take "5" and true for numbers
+            raise ValueError("give a number")
+        return value
+
     @field_validator("input", "metadata")
     @classmethod
     def _encodable(cls, value: Json) -> Json:
@@ -197,9 +204,9 @@ class KindList(BaseModel):
     kinds: list[KindView]
 
 
-_JOB_ID = re.compile(r"[0-9a-f-]{1,36}")
+JOB_ID = re.compile(r"[0-9a-f-]{1,36}")
 
 
 def is_job_id(text: str) -> bool:
     """Whether a text can be a job's id at all."""
-    return _JOB_ID.fullmatch(text) is not None
+    return JOB_ID.fullmatch(text) is not None

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
 from progress.errors import JobNotFound
-from progress.events import Event, encode_json
+from progress.events import EVENT_TYPES, Event, encode_json
 from progress.hub import ActivityReader, Entry, HubClosing
 from progress.jobs import Job
 from server.auth import OwnerDep
@@ -26,6 +26,19 @@ from server.streams import StreamResponse, no_room, overloaded
 router = APIRouter(prefix="/v1", tags=["events"])
 SSE = MEDIA_TYPES["sse"]
 _STREAM: dict[str, Any] = {"schema": {"type": "string"}}
+# A schema here would be one of each event, of which OpenAPI 3.1 knows nothing.
+_EVENTS: dict[str, Any] = {}
+
+# What StreamRequest takes, for those who read the document.
+POSITION = r"^(-1|\d{1,15})?$"
+POSITIONS = r"^([^.,]{12}\.\d{1,15}(,[^.,]{12}\.\d{1,15})*)?$"
+FLAG = r"^(0|1|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?$"
+TYPES = r"^((T)(,(T))*)?$".replace("T", "|".join(sorted(EVENT_TYPES)))
+
+
+def text(description: str, pattern: str = "", *, alias: str | None = None) -> Any:
+    """A parameter of a query that a StreamRequest checks; the pattern is documentation."""
+    return Query(alias=alias, description=description, json_schema_extra={"pattern": pattern} if pattern else None)
 
 
 @router.get(
@@ -36,7 +49,7 @@ _STREAM: dict[str, Any] = {"schema": {"type": "string"}}
         200: {
             "description": "Server-sent events, NDJSON, plain text, or a page of JSON",
             "content": {
-                SSE: _STREAM,
+                SSE: _EVENTS,
                 "application/x-ndjson": _STREAM,
                 "text/plain": _STREAM,
                 "application/json": {"schema": EventPage.model_json_schema()},
@@ -51,13 +64,13 @@ async def job_events(  # noqa: PLR0913, PLR0917  # the parameters stand here for
     request: Request,
     state: StateDep,
     _owner: OwnerDep,
-    after: Annotated[str, Query(description="A `seq`; 0: from the start; -1: from now")] = "",
-    last_event_id: Annotated[str, Query(description="The same as `after`")] = "",
-    types: Annotated[str, Query(description="Only these, comma-separated; the last event always comes")] = "",
-    exact: Annotated[str, Query(description="1: neighbouring tokens are never joined")] = "",
-    channel: Annotated[str, Query(description="Of plain text: which output")] = "main",
-    limit: Annotated[str, Query(description="Of a page of JSON: most events")] = "",
-    form: Annotated[str, Query(alias="format", description="sse, ndjson, text or json; wins over Accept")] = "",
+    after: Annotated[str, text("A `seq`; 0: from the start; -1: from now", POSITION)] = "",
+    last_event_id: Annotated[str, text("The same as `after`; the header of this name wins", POSITION)] = "",
+    types: Annotated[str, text("Only these, comma-separated; the last event always comes", TYPES)] = "",
+    exact: Annotated[str, text("1: neighbouring tokens are never joined", FLAG)] = "",
+    channel: Annotated[str, text("Of plain text: which output")] = "main",
+    limit: Annotated[str, text("Of a page of JSON: most events", r"^([1-9]\d{0,2}|1000)?$")] = "",
+    form: Annotated[str, text("Wins over Accept", r"^(sse|ndjson|text|json)?$", alias="format")] = "",
 ) -> Response:
     """Everything after a position, then live, until the job's last event."""
     asked = StreamRequest.read(request.headers, request.query_params)
@@ -89,7 +102,7 @@ async def page(state: State, job: Job, asked: StreamRequest) -> Response:
     summary="Several jobs in one connection",
     response_class=Response,
     responses={
-        200: {"description": "Server-sent events, each with `job`", "content": {SSE: _STREAM}},
+        200: {"description": "Server-sent events, each with `job`", "content": {SSE: _EVENTS}},
         204: {"description": "All of them have ended at or before this position"},
         **responses(401, 404, 422, 503),
     },
@@ -99,7 +112,7 @@ async def several_jobs(
     state: StateDep,
     _owner: OwnerDep,
     job: Annotated[list[str], Query(description="Ids", min_length=1, max_length=MAX_JOBS)],
-    last_event_id: Annotated[str, Query(description="The `id:` received last")] = "",
+    last_event_id: Annotated[str, text("The `id:` received last", POSITIONS)] = "",
 ) -> Response:
     """The ``id:`` of each event is one cursor over all of them."""
     asked = StreamRequest.filters(request.query_params)
@@ -165,7 +178,7 @@ def with_job(entry: Entry, job_id: str) -> bytes:
     summary="State changes and progress of all jobs",
     response_class=Response,
     responses={
-        200: {"description": "Server-sent events, each with `job` and `kind`", "content": {SSE: _STREAM}},
+        200: {"description": "Server-sent events, each with `job` and `kind`", "content": {SSE: _EVENTS}},
         **responses(401, 422, 503),
     },
 )

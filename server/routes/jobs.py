@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -15,13 +16,15 @@ from server.auth import OwnerDep
 from server.errors import invalid, responses
 from server.negotiation import StreamRequest, asked_format
 from server.relay import open_stream
-from server.schemas import JobList, JobRequest, JobView, is_job_id
+from server.schemas import JOB_ID, JobList, JobRequest, JobView, is_job_id
 from server.state import State, StateDep
 from server.streams import no_room
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 MAX_WAIT_S = 120
+KEY_PATTERN = r"^[ -~]*[!-~][ -~]*$"
+CURSOR_PATTERN = rf"^({JOB_ID.pattern})?$"
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Answer when the job ends, or after this many seconds")]
 
 
@@ -55,7 +58,9 @@ async def submit(
     request: Request,
     state: StateDep,
     owner: OwnerDep,
-    idempotency_key: Annotated[str | None, Header(max_length=255, description="Same key, same job")] = None,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=255, description="Same key, same job", json_schema_extra={"pattern": KEY_PATTERN})
+    ] = None,
     prefer: Annotated[str | None, Header(description="`wait=N`: answer when it ends, or after N seconds")] = None,
 ) -> Response:
     """Makes a job and answers at once, with its id; see the other routes for what becomes of it.
@@ -63,8 +68,8 @@ async def submit(
     With ``Accept: text/event-stream`` the answer is the job's event stream itself; with ``text/plain`` its text, and
     with ``application/x-ndjson`` its events, one a line.
     """
-    if idempotency_key is not None and not (idempotency_key.strip() and idempotency_key.isprintable()):
-        raise invalid("Idempotency-Key", "give 1 to 255 printable characters")
+    if idempotency_key is not None and not re.fullmatch(KEY_PATTERN, idempotency_key):
+        raise invalid("Idempotency-Key", "give 1 to 255 printable characters of ASCII")
     wait_s = preferred_wait(prefer or "")
     # Before anything is made: whoever is refused may not be left with a job that he knows nothing of.
     asked = asked_stream(request)
@@ -121,7 +126,9 @@ async def list_jobs(
     status: Annotated[Status | None, Query()] = None,
     kind: Annotated[str, Query(max_length=64)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str, Query(description="`next` of the page before")] = "",
+    cursor: Annotated[
+        str, Query(description="`next` of the page before", json_schema_extra={"pattern": CURSOR_PATTERN})
+    ] = "",
 ) -> Any:
     """Newest first. Inputs are left out."""
     if cursor and not is_job_id(cursor):

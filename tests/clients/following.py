@@ -22,7 +22,7 @@ WORDS = (
     "data: no\n\n",
     "\ufeff",
 )
-REPEAT = 12
+REPEAT = 8
 SAID = "".join(WORDS) * REPEAT
 
 Event = dict[str, Any]
