@@ -77,6 +77,11 @@ class Driven:
         """What the app receives next."""
         self._inbox.put_nowait(message)
 
+    @property
+    def unread(self) -> int:
+        """Messages that the app has not received yet."""
+        return self._inbox.qsize()
+
     def stop_reading(self) -> None:
         """From now on every ``send`` of the app waits, as it does when a client's buffers are full."""
         self._reading.clear()
@@ -169,6 +174,11 @@ class Socket(Driven):
         )
         self._taken = 0
         self.tell({"type": "websocket.connect"})
+
+    async def _send(self, message: Message) -> None:
+        await super()._send(message)
+        # Others may come in between, as with a real socket.
+        await asyncio.sleep(0)
 
     def say(self, message: Any) -> None:
         """Sends a message as JSON."""
