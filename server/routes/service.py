@@ -51,7 +51,10 @@ async def health(state: StateDep, _owner: OwnerDep) -> dict[str, Any]:
     found["feeds"] = len(state.hub.feeds)
     if checks["redis"] != "ok":
         return found
-    seen = await state.store.health(state.queue.queues)
+    try:
+        seen = await state.store.health(state.queue.queues)
+    except StoreUnavailable as error:  # it has gone away since it was asked
+        return {**found, "status": "unavailable", "redis": str(error)}
     queues = {name: {"waiting": q.waiting, "workers": q.workers} for name, q in seen.queues.items()}
     unserved = [name for name, q in seen.queues.items() if q.waiting and not q.workers]
     if unserved and found["status"] == "ok":
