@@ -43,6 +43,11 @@ def test_a_cookie_carries_any_key(key: str) -> None:
     assert key_of(connection(cookie=f"other=1; {COOKIE}={cookie_of(key)}")) == key
 
 
+@pytest.mark.parametrize("other", ["a/b=1", "a,b=1", "x", '{"a":1}=x', "path=1", "\xff=\xfe", "(=)"])
+def test_an_odd_cookie_of_another_program_spoils_no_other(other: str) -> None:
+    assert key_of(connection(cookie=f"{other}; {COOKIE}=a-key")) == "a-key"
+
+
 def test_a_bearer_wins_over_the_cookie() -> None:
     assert key_of(connection(authorization="Bearer a", cookie=f"{COOKIE}=b")) == "a"
 
