@@ -12,7 +12,7 @@ from kombu.entity import Queue
 
 from progress.errors import InvalidSettings
 from progress.settings import Settings, current
-from tasks.broker import is_redis, kombu_url, transport_options
+from tasks.broker import is_redis, kombu_url, transport, transport_options
 from tasks.registry import DEFAULT_QUEUE, kinds
 
 BUILT_IN: Final = ("tasks.generate",)
@@ -47,6 +47,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings."""
     return {
         "broker_url": kombu_url(settings.broker),
+        "broker_transport": transport(settings.broker),
         "broker_transport_options": transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

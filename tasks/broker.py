@@ -27,6 +27,13 @@ def kombu_url(url: str) -> str:
     return ";".join(f"sentinel://{login}{at}{host}:{port}{path}" for host, port in address.sentinels)
 
 
+def transport(url: str) -> str | None:
+    """The class that speaks to a broker, by name; None: kombu's own choice."""
+    if not is_redis(url):
+        return None
+    return f"tasks.transport:{'Sentinel' * (Address.parse(url).mode == 'sentinel')}Transport"
+
+
 def message_priority(broker: str, priority: int) -> int:
     """What the broker calls a priority of ours (0–9, 9 the most urgent).
 
