@@ -305,19 +305,39 @@ async def test_a_comment_is_left_out_where_it_would_have_to_wait(api: Api, write
     assert PING not in reader.body
 
 
-async def test_a_client_that_left_without_a_word_is_no_error(api: Api, writer: Writer) -> None:
-    async def gone(message: Any) -> None:
-        if message["type"] == "http.response.body":
-            raise OSError("connection lost")
+class Broken(Exchange):
+    """A server whose ``send`` raises once so many chunks have gone through."""
 
-    async with Exchange(api.app, path(writer.job_id)) as reader:
-        reader._scope["jobcast.send"] = gone
-        await until(lambda: bool(api.state.relays))
-        writer.say("a")
-        await asyncio.sleep(0)
-        writer.say("b")
+    def __init__(self, api: Api, target: str, error: Exception, after: int) -> None:
+        super().__init__(RawSend(api.app), target)
+        self._error = error
+        self._left = after
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.body":
+            self._left -= 1
+            if self._left < 0:
+                raise self._error
+        await super()._send(message)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+async def test_a_client_that_left_without_a_word_is_no_error(api: Api, writer: Writer, after: int) -> None:
+    async with Broken(api, path(writer.job_id), OSError("connection lost"), after) as reader:
+        await until(lambda: bool(api.state.relays) and reader._left < 1)
+        for seq, text in enumerate("abc", 3):
+            writer.say(text)
+            await until(lambda seq=seq: api.state.hub.feeds[writer.job_id].head == seq)  # type: ignore[misc]
         reader.leave()
         await reader.end()
+    assert seqs(reader.body) == [1, 2][: 2 * after]
+    assert api.at_rest
+
+
+async def test_an_error_of_the_server_itself_is_not_hidden(api: Api, writer: Writer) -> None:
+    async with Broken(api, path(writer.job_id), ValueError("broken"), 0) as reader:
+        with pytest.raises(ValueError, match="broken"):
+            await reader.end()
     assert api.at_rest
 
 
