@@ -168,7 +168,7 @@ def token_drafts(text: str, channel: str = MAIN_CHANNEL) -> Iterator[Draft]:
 
 def split_encoded(encoded: str, limit: int = MAX_TEXT_BYTES) -> Iterator[str]:
     """Cuts the inside of a JSON string into pieces of at most ``limit`` bytes of UTF-8, never inside an escape."""
-    if len(encoded) * 3 <= limit or len(raw := encoded.encode()) <= limit:
+    if len(encoded) * 4 <= limit or len(raw := encoded.encode()) <= limit:
         yield encoded
         return
     start = 0

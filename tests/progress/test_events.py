@@ -128,6 +128,11 @@ def test_a_text_of_100_kb_is_split_and_joins_byte_for_byte(character: str) -> No
     assert all(len(draft.fields.encode()) < MAX_EVENT_BYTES - 512 for draft in drafts)
 
 
+def test_an_event_is_measured_in_bytes_and_not_in_characters() -> None:
+    drafts = list(token_drafts("😀" * (MAX_TEXT_BYTES // 3)))
+    assert all(len(draft.fields.encode()) <= MAX_EVENT_BYTES for draft in drafts)
+
+
 @given(st.text(st.sampled_from('a\\"\n\x00é😀\u2028\ud83d'), max_size=60), st.integers(6, 20))
 def test_a_cut_is_never_inside_an_escape_nor_a_character(text: str, limit: int) -> None:
     encoded = encode_json(text)[1:-1]
