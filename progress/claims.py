@@ -55,7 +55,7 @@ class Claims:
 
     def sweep(self, worker: str) -> list[Waiting] | None:
         """Jobs that somebody must enqueue; None where another worker sweeps."""
-        return self._executor.run(Sweep(worker))
+        return self._executor.run(Sweep(worker, self._lease_ms))
 
     def long_waiting(self, queue: str, least_s: float) -> list[Waiting]:
         """Jobs that have waited in a queue at least this long."""

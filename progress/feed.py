@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final, Literal, Protocol
 
+from progress.commands import LogPage
 from progress.events import Event, Gap, join_tokens
 
 TAIL_BYTES: Final = 256 * 1024
@@ -45,7 +46,7 @@ class Feed:
     """The tail of one job's log.
 
     ``head`` is the last ``seq`` known; ``base`` the one before the first that the tail holds; ``lost`` says that the
-    record is gone, so nothing will come any more.
+    record is gone, so nothing will come any more; ``wants_readers`` that the job is cancelled when nobody reads it.
     """
 
     def __init__(self, job_id: str, head: int, *, closed: bool) -> None:
@@ -54,6 +55,7 @@ class Feed:
         self.base = head
         self.closed = closed
         self.lost = False
+        self.wants_readers = False
         self.readers: set[Reader] = set()
         self.furthest = head
         self._tail: list[Event] = []
@@ -76,6 +78,17 @@ class Feed:
         if self._tail_bytes > TAIL_BYTES or len(self._tail) > TAIL_EVENTS:
             self._forget_half()
         return "taken"
+
+    def take(self, page: LogPage) -> None:
+        """Takes what was read from the Log after the head, over whatever the Log itself has lost."""
+        end = page.last_seq or 0
+        first = page.events[0].seq if page.events else end + 1
+        if first > self.head + 1:
+            self.skip_to(first - 1)
+        for event in page.events:
+            self.push(event)
+        if page.ended and self.head >= end:
+            self.end()
 
     def skip_to(self, seq: int) -> None:
         """Moves on past events that the Log itself has lost."""

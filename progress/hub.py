@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 AUDIT_S: Final = 5.0
 """How often the Hub compares its heads with the Logs: the net under a lost message that nothing followed."""
+SLACK_S: Final = 3 * AUDIT_S
+"""What a job that is read may go beyond its time before the next audit says so again."""
 _LIVE: Final = len(keys.LIVE)
 _ACTIVITY: Final = keys.ACTIVITY.encode()
 
@@ -49,6 +52,7 @@ class Hub:
         self._opening: dict[str, _Opening] = {}
         self._reading: dict[tuple[Feed, int], asyncio.Task[LogPage]] = {}
         self._catching_up: dict[Feed, asyncio.Task[None]] = {}
+        self._watching: set[asyncio.Task[None]] = set()
         self._audit_wanted = asyncio.Event()
         self._audit: asyncio.Task[None] | None = None
 
@@ -66,7 +70,7 @@ class Hub:
     async def close(self) -> None:
         """Ends every task and the connection."""
         self.announce_close()
-        tasks: list[asyncio.Task[Any]] = [*self._reading.values(), *self._catching_up.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._reading.values(), *self._catching_up.values(), *self._watching]
         tasks += [opening.task for opening in self._opening.values()]
         tasks += [self._audit] if self._audit else []
         for task in tasks:
@@ -113,6 +117,8 @@ class Hub:
             self._listener.unsubscribe(keys.live(job_id))
             raise
         feed = self.feeds[job_id] = Feed(job_id, page.last_seq or 0, closed=page.ended)
+        feed.wants_readers = page.wants_readers and not page.ended
+        self._watch([feed], SLACK_S)
         # It came between the answer and this line, when there was no Feed to take it.
         if opening.heard > feed.head:
             feed.furthest = opening.heard
@@ -142,6 +148,21 @@ class Hub:
         if not feed.readers and self.feeds.get(job_id) is feed and job_id not in self._opening:
             del self.feeds[job_id]
             self._listener.unsubscribe(keys.live(job_id))
+            self._watch([feed], 0)
+
+    def _watch(self, feeds: Iterable[Feed], slack_s: float) -> None:
+        """Says which jobs are read, of those that are cancelled when nobody does: at times, and as readers leave."""
+        job_ids = tuple(feed.job_id for feed in feeds if feed.wants_readers and not feed.closed)
+        if job_ids and not self.closing:
+            task = asyncio.create_task(self._say_watched(job_ids, slack_s))
+            self._watching.add(task)
+            task.add_done_callback(self._watching.discard)
+
+    async def _say_watched(self, job_ids: tuple[str, ...], slack_s: float) -> None:
+        try:
+            await self._store.watched(job_ids, slack_s)
+        except StoreUnavailable as error:
+            logger.warning("readers not noted: %s", error)
 
     async def read_page(self, feed: Feed, after: int) -> Page:
         """A page of a Feed's Log, read once for all who ask for it together. Raises StoreUnavailable."""
@@ -220,7 +241,7 @@ class Hub:
         except JobNotFound:
             feed.end(lost=True)
             return True
-        _take(feed, page)
+        feed.take(page)
         feed.wake()
         return not page.events or feed.head >= max(page.last_seq or 0, feed.furthest)
 
@@ -232,6 +253,7 @@ class Hub:
                 async with asyncio.timeout(pause_s):
                     await self._audit_wanted.wait()
             self._audit_wanted.clear()
+            self._watch(self.feeds.values(), SLACK_S)
             agreed = await self._compare([feed for feed in self.feeds.values() if not feed.closed])
             pause_s = self._audit_s if agreed else RETRY_S
             for feed in self.feeds.values():
@@ -267,18 +289,6 @@ class Hub:
         self.activity_readers.discard(reader)
         if not self.activity_readers:
             self._listener.unsubscribe(keys.ACTIVITY)
-
-
-def _take(feed: Feed, page: LogPage) -> None:
-    """Brings what was read from the Log into its Feed, over whatever the Log itself has lost."""
-    end = page.last_seq or 0
-    first = page.events[0].seq if page.events else end + 1
-    if first > feed.head + 1:
-        feed.skip_to(first - 1)
-    for event in page.events:
-        feed.push(event)
-    if page.ended and feed.head >= end:
-        feed.end()
 
 
 async def _shared(task: "asyncio.Task[T]") -> T:

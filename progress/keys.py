@@ -11,9 +11,12 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | queue:QUEUE | sorted set | jobs waiting for a worker, the next one first | while not empty |
 | due | sorted set | jobs to be queued later, by epoch ms | while not empty |
 | leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
+| unread | sorted set | jobs to be cancelled unless somebody reads them, by the epoch ms | while not empty |
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
 | workers:QUEUE | sorted set | workers that serve the queue, by the epoch ms until which that holds | PRESENCE_TTL_S |
 | sweeper | string | the worker that sweeps | SWEEPER_TTL_MS |
+| pulse | string | epoch ms of the last sweep | PULSE_TTL_S |
+| grace | string | epoch ms until which no attempt counts as lost | one lease |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
 
@@ -28,6 +31,9 @@ QUEUE: Final = f"{PREFIX}queue:"
 DUE: Final = f"{PREFIX}due"
 LEASES: Final = f"{PREFIX}leases"
 EXPIRY: Final = f"{PREFIX}expiry"
+UNREAD: Final = f"{PREFIX}unread"
+PULSE: Final = f"{PREFIX}pulse"
+GRACE: Final = f"{PREFIX}grace"
 WORKERS: Final = f"{PREFIX}workers:"
 SWEEPER: Final = f"{PREFIX}sweeper"
 LIVE: Final = f"{PREFIX}live:"
@@ -38,6 +44,7 @@ BROKER: Final = f"{PREFIX}broker:"
 IDEMPOTENCY_TTL_S: Final = 86_400
 PRESENCE_TTL_S: Final = 10
 SWEEPER_TTL_MS: Final = 3_000
+PULSE_TTL_S: Final = 3_600
 
 
 def live(job_id: str) -> str:
@@ -56,6 +63,9 @@ def lua_table() -> str:
         "due": DUE,
         "leases": LEASES,
         "expiry": EXPIRY,
+        "unread": UNREAD,
+        "pulse": PULSE,
+        "grace": GRACE,
         "workers": WORKERS,
         "sweeper": SWEEPER,
         "live": LIVE,

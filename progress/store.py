@@ -95,6 +95,14 @@ class Store:
         """The last ``seq`` of each log, None where the job is gone."""
         return await self._executor.run(commands.ReadHeads(job_ids))
 
+    async def watched(self, job_ids: tuple[str, ...], slack_s: float) -> None:
+        """Notes that jobs are read, for those that are to be cancelled when nobody does.
+
+        Args:
+            slack_s: seconds on top of the time that each may go unread.
+        """
+        await self._executor.run(commands.Watched(job_ids, round(slack_s * 1000)))
+
     async def health(self, queues: tuple[str, ...]) -> Health:
         """Who works and what waits."""
         return await self._executor.run(commands.ReadHealth(queues))

@@ -17,6 +17,16 @@ MAX_DELAY_S = 365 * 24 * 3600
 QUEUE_NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
+class OnDisconnect(BaseModel):
+    """What becomes of a job that nobody reads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cancel_after_s: Annotated[
+        float, Field(ge=1, le=24 * 3600, description="Cancelled after this long without a reader")
+    ]
+
+
 class JobRequest(BaseModel):
     """A submission."""
 
@@ -29,6 +39,7 @@ class JobRequest(BaseModel):
     delay_s: Annotated[float, Field(ge=0, le=MAX_DELAY_S, description="Not before this many seconds")] = 0
     max_attempts: Annotated[int | None, Field(ge=1, le=100)] = None
     timeout_s: Annotated[float | None, Field(gt=0, le=24 * 3600, description="Longest time of one attempt")] = None
+    on_disconnect: Annotated[OnDisconnect | None, Field(description="It goes on where absent")] = None
     metadata: Annotated[Json, Field(description="Yours; given back as it is")] = Field(default_factory=dict)
 
     @field_validator("priority", "delay_s", "max_attempts", "timeout_s", mode="before")

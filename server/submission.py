@@ -60,6 +60,7 @@ class Submissions:
             priority=job.priority,
             max_attempts=job.max_attempts,
             timeout_s=job.timeout_s,
+            cancel_after_s=job.cancel_after_s,
             metadata=job.metadata,
             retry_of=job.id,
         )
@@ -108,6 +109,7 @@ class Submissions:
             delay_s=request.delay_s,
             max_attempts=request.max_attempts or kind.max_attempts or self._settings.max_attempts,
             timeout_s=request.timeout_s or kind.timeout_s,
+            cancel_after_s=request.on_disconnect.cancel_after_s if request.on_disconnect else None,
             metadata=request.metadata,
             owner=owner,
         )

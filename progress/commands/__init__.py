@@ -28,7 +28,7 @@ from progress.commands.jobs import (
     ReadJob,
     read_record,
 )
-from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog
+from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog, Watched
 from progress.commands.workers import Health, LongWaiting, QueueHealth, ReadHealth, Sweep, Waiting, WorkerSeen
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "Script",
     "Sweep",
     "Waiting",
+    "Watched",
     "WorkerSeen",
     "read_record",
     "script",

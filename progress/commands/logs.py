@@ -19,13 +19,14 @@ class LogPage:
     """Events after a cursor, in order, and where the log now ends. ``last_seq`` is None where there is no such job.
 
     ``cuts`` are the positions up to which text was kept, or will be if the attempt is lost: no event may be joined
-    across one, or a reader could not drop what comes after it.
+    across one, or a reader could not drop what comes after it. ``wants_readers``: it is cancelled when nobody reads.
     """
 
     events: list[Event]
     last_seq: int | None
     ended: bool
     cuts: frozenset[int] = frozenset()
+    wants_readers: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class ReadLog(Command[LogPage]):
         return [self.job_id, min(max(self.after, 0), LAST_SEQ), self.limit, LOG_PAGE_BYTES]
 
     def parse(self, reply: Any) -> LogPage:
-        """``[last seq or -1, ended, [event, …], [seq, …]]``."""
+        """``[last seq or -1, ended, [event, …], [seq, …], wants readers]``."""
         last_seq = int(reply[0])
         events = [Event.parse(raw) for raw in reply[2]]
-        return LogPage(events, None if last_seq < 0 else last_seq, bool(reply[1]), frozenset(map(int, reply[3])))
+        return LogPage(
+            events, None if last_seq < 0 else last_seq, bool(reply[1]), frozenset(map(int, reply[3])), bool(reply[4])
+        )
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,19 @@ class ReadHeads(Command[list[int | None]]):
     def parse(self, reply: Any) -> list[int | None]:
         """-1 stands for None."""
         return [None if int(seq) < 0 else int(seq) for seq in reply]
+
+
+@dataclass(frozen=True)
+class Watched(Command[None]):
+    """Notes that jobs are being read. Each may go unread for as long as it was submitted with, and ``slack_ms``."""
+
+    script = "watched"
+    job_ids: tuple[str, ...]
+    slack_ms: int
+
+    def args(self) -> list[Arg]:
+        """See ``watched.lua``."""
+        return [self.slack_ms, *self.job_ids]
+
+    def parse(self, reply: Any) -> None:
+        """Nothing to tell."""

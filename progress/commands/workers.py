@@ -28,11 +28,12 @@ class Sweep(Command[list[Waiting] | None]):
 
     script = "sweep"
     worker: str
+    lease_ms: int
     limit: int = 100
 
     def args(self) -> list[Arg]:
         """See ``sweep.lua``."""
-        return [self.worker, keys.SWEEPER_TTL_MS, self.limit]
+        return [self.worker, keys.SWEEPER_TTL_MS, self.limit, self.lease_ms, keys.PULSE_TTL_S]
 
     def parse(self, reply: Any) -> list[Waiting] | None:
         """``[mine, triples]``."""

@@ -8,7 +8,7 @@ if ENDED[r[1]] then return {'ended'} end
 if r[1] == 'running' then
   -- The reply to it was lost: it is the same claim.
   if r[8] == ARGV[4] then return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)} end
-  if tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) > now then return {'held'} end
+  if not is_lost(id, now) then return {'held'} end
   if not lose(id, now) then return {'ended'} end
   r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
 end

@@ -89,6 +89,7 @@ local function finish(id, now, attempt, status, fields)
   set_status(id, r[1], r[2], status)
   redis.call('ZREM', KEY.leases, id)
   redis.call('ZREM', KEY.due, id)
+  redis.call('ZREM', KEY.unread, id)
   redis.call('ZREM', KEY.queue .. r[3], id)
   redis.call('EXPIRE', KEY.log .. id, r[4])
   redis.call('EXPIRE', KEY.job .. id, r[5])
@@ -132,4 +133,36 @@ local function refuse(id, attempt, number)
   if ENDED[r[1]] then return 'closed' end
   if r[2] ~= attempt or r[1] ~= 'running' then return 'stale' end
   return nil
+end
+
+-- Whether an attempt's lease has run out. After Redis was away nobody could renew one: until everyone has had the time
+-- to, none counts as lost.
+local function is_lost(id, now)
+  if tonumber(redis.call('GET', KEY.grace) or 0) > now then return false end
+  return tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) <= now
+end
+
+-- Asks for a job's end; see cancel.lua. reason is JSON.
+local function cancel(id, now, reason)
+  local r = read(id, 'status', 'attempt', 'cancel_requested')
+  if not r[1] then return 'gone' end
+  if r[1] == 'cancelled' then return 'again' end
+  if ENDED[r[1]] then return 'ended' end
+  if r[1] == 'running' and not is_lost(id, now) then
+    if r[3] then return 'again' end
+    redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
+    return 'requested'
+  end
+  redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
+  redis.call('HDEL', KEY.job .. id, 'error')
+  finish(id, now, r[2], 'cancelled', '"reason":' .. reason)
+  return 'cancelled'
+end
+
+-- Somebody reads a job, or has just left it: from now on it may go unread for as long as it was submitted with.
+local function watched(id, now, slack)
+  local r = read(id, 'cancel_after_s', 'status')
+  if r[1] and not ENDED[r[2]] then
+    redis.call('ZADD', KEY.unread, now + math.floor(tonumber(r[1]) * 1000) + slack, id)
+  end
 end

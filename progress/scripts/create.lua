@@ -32,5 +32,6 @@ if delay > 0 then
 else
   enter_queue(id, r[2], r[3], now)
 end
+watched(id, now, 0)
 if idem ~= '' then redis.call('SET', KEY.idem .. idem, id .. ' ' .. fingerprint, 'EX', ARGV[4]) end
 return {'created', id}

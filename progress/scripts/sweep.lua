@@ -1,11 +1,19 @@
 -- Finds the jobs that somebody must enqueue: those whose time has come and those whose attempt is lost; and forgets
--- the ended ones whose record has expired. One worker at a time does this; its lock is renewed by each call.
--- ARGV: worker, lock TTL in ms, most jobs to take at once
+-- the ended ones whose record has expired. Cancels jobs that went unread for too long. One worker at a time does this; its lock is renewed by each call.
+-- ARGV: worker, lock TTL in ms, most jobs to take at once, lease in ms, pulse TTL in s
 -- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
 local worker, limit, now = ARGV[1], ARGV[3], clock()
 local holder = redis.call('GET', KEY.sweeper)
 if holder and holder ~= worker then return {0, {}} end
 redis.call('SET', KEY.sweeper, worker, 'PX', ARGV[2])
+
+-- Somebody sweeps twice a second. After a pause of half a lease Redis may have been away, and those who live may not
+-- have been able to renew: they get a lease's time.
+local lease = tonumber(ARGV[4])
+if now - tonumber(redis.call('GET', KEY.pulse) or now) > lease / 2 then
+  redis.call('SET', KEY.grace, now + lease, 'PX', lease)
+end
+redis.call('SET', KEY.pulse, now, 'EX', ARGV[5])
 
 local found = {}
 local function enqueue(id)
@@ -24,7 +32,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.leases, '-inf', now, 'LIMIT', 0, limit)) do
   if read(id, 'status')[1] ~= 'running' then redis.call('ZREM', KEY.leases, id)
-  elseif lose(id, now) then enqueue(id) end
+  elseif is_lost(id, now) and lose(id, now) then enqueue(id) end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT', 0, limit)) do
+  redis.call('ZREM', KEY.unread, id)
+  -- Each API process listens to a job while it has readers of it. One that has just left may have had the last word.
+  if redis.call('PUBSUB', 'NUMSUB', KEY.live .. id)[2] > 0 then watched(id, now, 0)
+  else cancel(id, now, '"abandoned"') end
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiry, '-inf', now, 'LIMIT', 0, limit)) do
   local id, kind, status = string.match(gone, '^(%S+) (%S+) (%S+)$')

@@ -24,7 +24,16 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
     script.__name__: script
     for script in (
         *(attempts.begin_attempt, attempts.append, attempts.finish, attempts.heartbeat),
-        *(jobs.create, jobs.cancel, jobs.delete, jobs.read_job, jobs.list_jobs, jobs.read_log, jobs.read_heads),
+        *(
+            jobs.create,
+            jobs.cancel,
+            jobs.delete,
+            jobs.read_job,
+            jobs.list_jobs,
+            jobs.read_log,
+            jobs.read_heads,
+            jobs.watched,
+        ),
         *(workers.sweep, workers.waiting, workers.worker_seen, workers.health),
     )
 }
@@ -48,7 +57,7 @@ class Memory:
         self._frozen_ms: int | None = None
         self._lock = threading.RLock()
         self._published: Batch = []
-        self.space = Keyspace(self._now, self._publish)
+        self.space = Keyspace(self._now, self._publish, self._is_heard)
 
     @property
     def executor(self) -> "MemoryExecutor":
@@ -72,7 +81,7 @@ class Memory:
     def flush(self) -> None:
         """Forgets everything, as FLUSHALL does."""
         with self._lock:
-            self.space = Keyspace(self._now, self._publish)
+            self.space = Keyspace(self._now, self._publish, self._is_heard)
 
     def run(self, command: Command[R]) -> R:
         """Runs one command."""
@@ -87,6 +96,9 @@ class Memory:
 
     def _publish(self, channel: str, payload: str) -> None:
         self._published.append((channel.encode(), payload.encode()))
+
+    def _is_heard(self, channel: str) -> bool:
+        return any(channel in listener.subscribed for listener in self.listeners)
 
     def _now(self) -> int:
         return time.time_ns() // 1_000_000 if self._frozen_ms is None else self._frozen_ms

@@ -37,6 +37,7 @@ def create(space: Keyspace, *argv: str) -> Any:
         job["due_at"] = str(now + int(delay_ms))
     else:
         space.enter_queue(job, now)
+    space.watched(job, now, 0)
     if idem:
         space.idempotency[idem] = f"{job_id} {fingerprint}"
         space.ttls["idempotency", idem] = now + int(idem_ttl_s) * 1000
@@ -47,18 +48,7 @@ def cancel(space: Keyspace, job_id: str, reason: str) -> Any:
     """cancel.lua"""
     now = space.now()
     job = space.jobs.get(job_id)
-    if job is None:
-        return "gone"
-    if job["status"] in ENDED:
-        return "again" if job["status"] == "cancelled" else "ended"
-    if job["status"] == "running" and space.leases.get(job_id, 0) > now:
-        again = "cancel_requested" in job
-        job.setdefault("cancel_requested", reason)
-        return "again" if again else "requested"
-    job["cancel_requested"] = reason
-    job.pop("error", None)
-    space.finish(job, now, job["attempt"], "cancelled", f'"reason":{reason}')
-    return "cancelled"
+    return "gone" if job is None else space.cancel(job, now, reason)
 
 
 def delete(space: Keyspace, job_id: str) -> Any:
@@ -106,7 +96,7 @@ def read_log(space: Keyspace, job_id: str, after: str, limit: str, most_bytes: s
     space.now()
     job = space.jobs.get(job_id)
     if job is None:
-        return [-1, 0, [], []]
+        return [-1, 0, [], [], 0]
     events: list[str] = []
     left = int(most_bytes)
     for seq, event in space.logs.get(job_id, []):
@@ -114,10 +104,25 @@ def read_log(space: Keyspace, job_id: str, after: str, limit: str, most_bytes: s
             events.append(event)
             left -= len(event.encode())
     kept = [pair.partition("-")[0] for pair in job.get("voids", "").split(",") if pair]
-    return [int(job["last_seq"]), int(job["status"] in ENDED), events, [job["checkpoint_seq"], *kept]]
+    return [
+        int(job["last_seq"]),
+        int(job["status"] in ENDED),
+        events,
+        [job["checkpoint_seq"], *kept],
+        int("cancel_after_s" in job),
+    ]
 
 
 def read_heads(space: Keyspace, *job_ids: str) -> Any:
     """read_heads.lua"""
     space.now()
     return [int(space.jobs[job_id]["last_seq"]) if job_id in space.jobs else -1 for job_id in job_ids]
+
+
+def watched(space: Keyspace, slack_ms: str, *job_ids: str) -> Any:
+    """watched.lua"""
+    now = space.now()
+    for job_id in job_ids:
+        if job_id in space.jobs:
+            space.watched(space.jobs[job_id], now, int(slack_ms))
+    return 1

@@ -18,9 +18,12 @@ REQUESTED: Final = '"requested"'
 class Keyspace:
     """The keys of ``progress/keys.py`` and the time. What has expired is removed when the time is asked for."""
 
-    def __init__(self, clock: Callable[[], int], publish: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, clock: Callable[[], int], publish: Callable[[str, str], None], is_heard: Callable[[str], bool]
+    ) -> None:
         self._clock = clock
         self.publish = publish
+        self.is_heard = is_heard
         self.jobs: dict[str, Record] = {}
         self.logs: dict[str, list[tuple[int, str]]] = {}
         self.idempotency: dict[str, str] = {}
@@ -30,6 +33,9 @@ class Keyspace:
         self.due: Scores = {}
         self.leases: Scores = {}
         self.expiry: Scores = {}
+        self.unread: Scores = {}
+        self.pulse: int | None = None
+        self.grace = 0
         self.sweeper = ("", 0)
         self.ttls: dict[tuple[str, str], int] = {}
         """By kind of key (the name of an attribute) and id: the epoch ms at which it goes."""
@@ -96,7 +102,7 @@ class Keyspace:
         seq, job_id = self.write(job, now, attempt, (status, fields)), job["id"]
         job["finished_at"] = str(now)
         self.set_status(job, status)
-        for scores in (self.leases, self.due, self.queues[job["queue"]]):
+        for scores in (self.leases, self.due, self.unread, self.queues[job["queue"]]):
             scores.pop(job_id, None)
         self.ttls["logs", job_id] = now + int(job["events_ttl_s"]) * 1000
         self.ttls["jobs", job_id] = until = now + int(job["result_ttl_s"]) * 1000
@@ -121,6 +127,28 @@ class Keyspace:
         self.set_status(job, "retrying")
         self.enter_queue(job, now)
         return True
+
+    def is_lost(self, job_id: str, now: int) -> bool:
+        """``is_lost`` of common.lua."""
+        return self.grace <= now and self.leases.get(job_id, 0) <= now
+
+    def cancel(self, job: Record, now: int, reason: str) -> str:
+        """``cancel`` of common.lua, of a job that there is."""
+        if job["status"] in ENDED:
+            return "again" if job["status"] == "cancelled" else "ended"
+        if job["status"] == "running" and not self.is_lost(job["id"], now):
+            again = "cancel_requested" in job
+            job.setdefault("cancel_requested", reason)
+            return "again" if again else "requested"
+        job["cancel_requested"] = reason
+        job.pop("error", None)
+        self.finish(job, now, job["attempt"], "cancelled", f'"reason":{reason}')
+        return "cancelled"
+
+    def watched(self, job: Record, now: int, slack_ms: int) -> None:
+        """``watched`` of common.lua, of a job that there is."""
+        if "cancel_after_s" in job and job["status"] not in ENDED:
+            self.unread[job["id"]] = now + int(float(job["cancel_after_s"]) * 1000) + slack_ms
 
     def refusal(self, job_id: str, attempt: str, number: str) -> str:
         """``refuse`` of common.lua; empty where it says nil."""

@@ -6,17 +6,27 @@ The contract suite holds the two together; where they differ, the twin is wrong.
 
 from typing import Any
 
+from progress import keys
 from progress.testing.keyspace import Keyspace
 
 
-def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str) -> Any:
+def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, _pulse_ttl_s: str) -> Any:
     """sweep.lua"""
     now = space.now()
     holder, until = space.sweeper
     if until > now and holder != worker:
         return [0, []]
     space.sweeper = (worker, now + int(lock_ms))
+    if space.pulse is not None and now - space.pulse > int(lease_ms) / 2:
+        space.grace = now + int(lease_ms)
+    space.pulse = now
     found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
+    for job_id in _up_to(space.unread, now, int(limit)):
+        del space.unread[job_id]
+        if space.is_heard(keys.live(job_id)):
+            space.watched(space.jobs[job_id], now, 0)
+        else:
+            space.cancel(space.jobs[job_id], now, '"abandoned"')
     _forget_expired(space, now, int(limit))
     return [1, _triples(space, found)]
 
@@ -30,7 +40,8 @@ def _take_due(space: Keyspace, now: int, limit: int) -> list[str]:
 
 
 def _take_lost(space: Keyspace, now: int, limit: int) -> list[str]:
-    return [job_id for job_id in _up_to(space.leases, now, limit) if space.lose(space.jobs[job_id], now)]
+    lost = [job_id for job_id in _up_to(space.leases, now, limit) if space.is_lost(job_id, now)]
+    return [job_id for job_id in lost if space.lose(space.jobs[job_id], now)]
 
 
 def _forget_expired(space: Keyspace, now: int, limit: int) -> None:

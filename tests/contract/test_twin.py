@@ -80,12 +80,13 @@ others: st.SearchStrategy[Command[Any]] = st.one_of(
         st.sampled_from(["", *IDS]),
         st.integers(1, 3),
     ),
-    st.builds(commands.Sweep, st.sampled_from(["a", "a", "b"])),
+    st.builds(commands.Sweep, st.sampled_from(["a", "a", "b"]), st.just(10_000), st.just(100)),
     st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS)),
     st.builds(commands.WorkerSeen, st.just("w"), st.lists(st.sampled_from(["llm", "cpu"]), max_size=2).map(tuple)),
     st.just(commands.ReadHealth(("llm", "cpu"))),
     st.builds(commands.ReadLog, ids, st.integers(-1, 20), st.integers(0, 20)),
     st.just(commands.ReadHeads((*IDS, "nope"))),
+    st.builds(commands.Watched, st.lists(ids, max_size=2).map(tuple), st.just(60_000)),
 )
 looks = st.builds(commands.ReadJob, ids)
 

@@ -1,7 +1,17 @@
 """The sweeper, presence and health: what is said about all jobs at once."""
 
 from progress import keys
-from progress.commands import Lifetimes, ListJobs, LongWaiting, ReadHealth, Sweep, Waiting, WorkerSeen
+from progress.commands import (
+    BeginAttempt,
+    Lifetimes,
+    ListJobs,
+    LongWaiting,
+    ReadHealth,
+    Sweep,
+    Waiting,
+    Watched,
+    WorkerSeen,
+)
 from tests.support.backend import ERROR, Backend
 
 
@@ -17,7 +27,7 @@ def test_one_worker_sweeps_until_it_stops_doing_so(backend: Backend) -> None:
 def test_a_sweep_finds_what_is_due(backend: Backend) -> None:
     job_id = backend.started(priority=8)
     backend.finish(job_id, 1, "retrying", ERROR)
-    assert backend.run(Sweep("w")) == [Waiting(job_id, "llm", 8)]
+    assert backend.run(Sweep("w", 10_000)) == [Waiting(job_id, "llm", 8)]
     assert backend.read(job_id).status == "retrying"
     assert backend.read(job_id).queue_position == 1
     assert backend.swept() == []
@@ -35,8 +45,8 @@ def test_a_sweep_finds_lost_attempts_and_ends_those_without_another(backend: Bac
 
 def test_a_sweep_takes_no_more_than_its_limit(backend: Backend) -> None:
     ids = {backend.started(lease_ms=0) for _ in range(3)}
-    first = backend.run(Sweep("w", limit=2)) or []
-    second = backend.run(Sweep("w", limit=2)) or []
+    first = backend.run(Sweep("w", 10_000, limit=2)) or []
+    second = backend.run(Sweep("w", 10_000, limit=2)) or []
     assert len(first) == 2
     assert {waiting.job_id for waiting in (*first, *second)} == ids
 
@@ -88,3 +98,49 @@ def test_a_worker_that_is_silent_is_no_longer_counted(backend: Backend) -> None:
     assert not backend.read(job_id).queue_served
     backend.run(WorkerSeen("b", ("llm",)))
     assert backend.run(ReadHealth(("llm",))).queues["llm"].workers == ("b",)
+
+
+def test_after_a_pause_of_all_sweeping_nobody_is_lost_before_a_leases_time(backend: Backend) -> None:
+    lease_ms = 60
+    sweep = Sweep("w", lease_ms)
+    backend.run(sweep)
+    silent = backend.started(lease_ms=lease_ms)
+    backend.pass_time(lease_ms + 1)
+    assert backend.run(sweep) == [], "Redis may have been away, and the attempt may live"
+    assert backend.run(BeginAttempt(silent, "w2", lease_ms, "claim-2")).answer == "held"
+    assert backend.cancel(silent) == "requested", "its worker may still hear of it"
+    for _ in range(4):
+        backend.pass_time(lease_ms // 3)
+        backend.run(sweep)
+    assert backend.read(silent).status == "cancelled", "it has not renewed its lease, so it is lost"
+
+
+def test_a_job_that_nobody_reads_is_cancelled_in_time(backend: Backend) -> None:
+    unread, read_now, forgotten = (backend.create(cancel_after_s=seconds) for seconds in (0.02, 0.02, None))
+    held = backend.started(cancel_after_s=0.02)
+    backend.run(Watched((read_now, forgotten, "nope"), 60_000))
+    backend.pass_time(21)
+    backend.swept()
+    assert [backend.read(job_id).status for job_id in (unread, read_now, forgotten)] == [
+        "cancelled",
+        "queued",
+        "queued",
+    ]
+    assert backend.last(unread)["reason"] == "abandoned"
+    assert backend.read(held).cancel_requested, "its worker hears of it"
+    backend.finish(held, 1, "succeeded", "1")
+    assert backend.last(held)["reason"] == "abandoned"
+
+
+def test_a_reader_who_leaves_starts_the_time_anew(backend: Backend) -> None:
+    job_id = backend.create(cancel_after_s=0.05)
+    backend.run(Watched((job_id,), 60_000))
+    backend.run(Watched((job_id,), 0))
+    backend.swept()
+    assert backend.read(job_id).status == "queued"
+    backend.pass_time(51)
+    backend.swept()
+    assert backend.read(job_id).status == "cancelled"
+    backend.run(Watched((job_id,), 0))
+    backend.swept()
+    assert backend.last(job_id)["seq"] == 2, "an ended job has nobody to wait for"

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from progress import keys
-from progress.commands import Append, Command, Lifetimes, ReadLog
+from progress.commands import Append, Command, CreateJob, Lifetimes, ReadLog, Sweep, Watched
 from progress.connect import AsyncRedisExecutor, RedisExecutor, dialer
 from progress.errors import JobNotFound, StoreUnavailable
 from progress.events import Draft, Event, Gap
 from progress.feed import TAIL_EVENTS
 from progress.hub import ActivityReader, Entry, Hub, HubClosing, Subscription, Waker
+from progress.jobs import NewJob
 from progress.listener import RedisListener
 from progress.store import Store
 from progress.testing import Memory, MemoryListener
@@ -636,3 +637,65 @@ def test_a_deaf_listener_is_what_the_tests_above_believe() -> None:
     listener = MemoryListener(memory)
     listener.hear([(b"x", b"y")])  # nobody has subscribed: nothing to hand over
     assert listener.subscribed == set()
+
+
+async def test_readers_of_a_job_that_wants_them_are_noted_as_they_come_and_leave() -> None:
+    memory = Memory()
+    noted: list[Watched] = []
+    memory.before = lambda command: noted.append(command) if isinstance(command, Watched) else None
+    executor = memory.executor
+    wanting, other = (NewJob("k", {}, "llm", cancel_after_s=seconds) for seconds in (60.0, None))
+    for new in (wanting, other):
+        executor.run(CreateJob(new, Lifetimes(60, 60, 100)))
+    hub = Hub(Store(memory.async_executor, Lifetimes(60, 60, 100)), memory.listener(), audit_s=0.01)
+    hub.start()
+    try:
+        with await hub.subscribe(wanting.id, 0), await hub.subscribe(other.id, 0):
+            await until(lambda: len(noted) >= 3)
+        assert {command.job_ids for command in noted} == {(wanting.id,)}
+        assert noted[-1].slack_ms > 0, "until the next audit"
+        await until(lambda: noted[-1].slack_ms == 0)
+    finally:
+        await hub.close()
+
+
+async def test_a_job_is_not_cancelled_while_another_process_has_readers_of_it(redis_url: str) -> None:
+    lifetimes, worker = Lifetimes(60, 60, 100), RedisExecutor(redis_url)
+    executors = [AsyncRedisExecutor(redis_url) for _ in range(2)]
+    first, second = (Hub(Store(each, lifetimes), RedisListener(dialer(redis_url))) for each in executors)
+    new = NewJob("k", {}, "llm", cancel_after_s=0.02)
+    first.start()
+    second.start()
+    try:
+        worker.run(CreateJob(new, lifetimes))
+        with await first.subscribe(new.id, 0):
+            with await second.subscribe(new.id, 0):
+                pass
+            await until(lambda: not second._watching)
+            await asyncio.sleep(0.03)
+            worker.run(Sweep("w", 10_000))
+            assert (await Store(executors[0], lifetimes).get(new.id)).status == "queued"
+    finally:
+        for hub, executor in zip((first, second), executors, strict=True):
+            await hub.close()
+            await executor.close()
+        worker.close()
+
+
+async def test_readers_that_cannot_be_noted_are_read_to_all_the_same() -> None:
+    memory = Memory()
+
+    def refuse(command: Command[Any]) -> None:
+        if isinstance(command, Watched):
+            raise StoreUnavailable("away")
+
+    memory.before = refuse
+    new = NewJob("k", {}, "llm", cancel_after_s=60.0)
+    memory.executor.run(CreateJob(new, Lifetimes(60, 60, 100)))
+    hub = Hub(Store(memory.async_executor, Lifetimes(60, 60, 100)), memory.listener())
+    hub.start()
+    try:
+        with await hub.subscribe(new.id, 0) as subscription:
+            assert [event.type for event in await subscription.poll()] == ["queued"]
+    finally:
+        await hub.close()

@@ -85,7 +85,7 @@ class Backend:
 
     def swept(self, worker: str = "w") -> list[str] | None:
         """The ids that a sweep finds."""
-        found = self.run(commands.Sweep(worker))
+        found = self.run(commands.Sweep(worker, 10_000))
         return None if found is None else [waiting.job_id for waiting in found]
 
 

@@ -196,7 +196,7 @@ class Live:
 @contextlib.contextmanager
 def running(*, model: bool = True, cpu: bool = True, **settings: str) -> Iterator[Live]:
     """A Jobcast with one worker for each kind of queue."""
-    with Live(model=model, **settings) as live:
+    with Live(redis=None, model=model, **settings) as live:
         if model:
             live.start_model()
         live.start_worker("llm")
