@@ -1,6 +1,7 @@
 """Many readers for little: one protocol object each, that counts bytes and keeps only what it must."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,14 +43,23 @@ def _itself(spectator: Spectator) -> Spectator:
 
 
 @asynccontextmanager
-async def crowd(live: Live, targets: Iterable[str]) -> AsyncIterator[list[Spectator]]:
-    """A spectator for each path; those who are still there at the end are cut off."""
+async def crowd(live: Live, targets: Iterable[str], *, window_bytes: int = 0) -> AsyncIterator[list[Spectator]]:
+    """A spectator for each path; those who are still there at the end are cut off.
+
+    Args:
+        window_bytes: what the system may take in for each of them, about; 0: what it likes.
+    """
     loop = asyncio.get_running_loop()
     spectators: list[Spectator] = []
     try:
         for target in targets:
             spectator = Spectator(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            await loop.create_connection(partial(_itself, spectator), "127.0.0.1", live.port)
+            connection = socket.socket()
+            if window_bytes:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+            connection.setblocking(False)
+            await loop.sock_connect(connection, ("127.0.0.1", live.port))
+            await loop.create_connection(partial(_itself, spectator), sock=connection)
             spectators.append(spectator)
         yield spectators
     finally:
