@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakSet
 
 from progress.commands import (
     BeginAttempt,
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 BEAT_S: Final = 0.5
 """How often attempts are renewed, at most: a cancel reaches a silent task within about this."""
+
+
+GIVE_UP_S: Final = 0.9
+"""How long a task that was told to stop may take to do so before its job ends without it."""
 
 
 class Claims:
@@ -93,11 +98,21 @@ class Keeper:
 
     Args:
         let_go: asked at each beat; once it says True, every attempt is told to hand its job back.
+        give_up: called once, in a thread of its own, for an attempt that goes on GIVE_UP_S after it was told to stop.
     """
 
-    def __init__(self, claims: Claims, *, lease_s: float, let_go: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        claims: Claims,
+        *,
+        lease_s: float,
+        let_go: Callable[[], bool] = lambda: False,
+        give_up: Callable[[Publisher], None] = lambda _publisher: None,
+    ) -> None:
         self._claims = claims
         self._let_go = let_go
+        self._give_up = give_up
+        self._given_up: WeakSet[Publisher] = WeakSet()
         self._every_s = min(BEAT_S, lease_s / 4)
         self._held: set[Publisher] = set()
         self._lock = threading.Lock()
@@ -132,6 +147,7 @@ class Keeper:
             if held:
                 self._stop_late(held)
                 self._beat(held)
+                self._leave_deaf(held)
 
     def _stop_late(self, held: tuple[Publisher, ...]) -> None:
         now, let_go = time.monotonic(), self._let_go()
@@ -142,6 +158,13 @@ class Keeper:
                 publisher.stop(AttemptTimeout())
             elif let_go:
                 publisher.stop(AttemptReleased())
+
+    def _leave_deaf(self, held: tuple[Publisher, ...]) -> None:
+        since = time.monotonic() - GIVE_UP_S
+        for publisher in held:
+            if publisher.over_since < since and publisher not in self._given_up:
+                self._given_up.add(publisher)
+                threading.Thread(target=self._give_up, args=(publisher,), name="give-up", daemon=True).start()
 
     def _beat(self, held: tuple[Publisher, ...]) -> None:
         try:

@@ -14,8 +14,8 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | unread | sorted set | jobs to be cancelled unless somebody reads them, by the epoch ms | while not empty |
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
 | workers:QUEUE | sorted set | workers that serve the queue, by the epoch ms until which that holds | PRESENCE_TTL_S |
-| sweeper | string | the worker that sweeps | SWEEPER_TTL_MS |
-| pulse | string | epoch ms of the last sweep | PULSE_TTL_S |
+| sweeper | string | the worker that sweeps | half a lease, within SWEEPER_TTL_MS |
+| pulse | string | epoch ms of the last time that a worker asked to sweep | PULSE_TTL_S |
 | grace | string | epoch ms until which no attempt counts as lost | one lease |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
@@ -43,7 +43,7 @@ BROKER: Final = f"{PREFIX}broker:"
 
 IDEMPOTENCY_TTL_S: Final = 86_400
 PRESENCE_TTL_S: Final = 10
-SWEEPER_TTL_MS: Final = 3_000
+SWEEPER_TTL_MS: Final = (1_000, 3_000)
 PULSE_TTL_S: Final = 3_600
 
 

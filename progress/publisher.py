@@ -40,6 +40,7 @@ class Publisher:
         self.job_id = job_id
         self.attempt = attempt
         self.over: AttemptOver | None = None
+        self.over_since = math.inf
         self.deadline: float | None = None
         self.on_over: Callable[[], None] | None = None
         self._committer = committer
@@ -125,6 +126,7 @@ class Publisher:
             if self._finishing or (self.over and not _is_final(over)):
                 return
             first, self.over = self.over is None, over
+            self.over_since = min(self.over_since, time.monotonic())
             if _is_final(over):
                 self._texts.clear()
                 self._drafts.clear()

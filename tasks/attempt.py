@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import socket
 import threading
 import time
@@ -59,7 +60,11 @@ class Runner:
         self.executor = RedisExecutor(settings.redis_url)
         self.claims = Claims(self.executor, lease_ms=self.lease_ms)
         self.committer = Committer(self.executor)
-        self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over)
+        self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)
+        self._running: dict[Publisher, Job] = {}
+        self._leaving = threading.Lock()
+        self.is_disposable = False
+        """Whether this process may be killed with a task that does not stop: a child of a prefork pool may."""
 
     def close(self) -> None:
         """Ends threads and connections."""
@@ -79,11 +84,26 @@ class Runner:
         )
         if job.timeout_s:
             publisher.deadline = time.monotonic() + job.timeout_s
+        self._running[publisher] = job
         self.keeper.hold(publisher)
         try:
             self._report(job, publisher, self._ending(job, publisher))
         finally:
             self.keeper.release(publisher)
+            with self._leaving:
+                del self._running[publisher]
+
+    def _give_up(self, publisher: Publisher) -> None:
+        """Ends the job of a task that was told to stop and does not: it sleeps, or computes, and looks at nothing."""
+        job = self._running.get(publisher)
+        if job is None or publisher.over is None:
+            return
+        logger.warning("job %s: attempt %d does not stop, and goes on alone", job.id, job.attempt)
+        self._report(job, publisher, ending_when_over(publisher.over, job))
+        with self._leaving:
+            # Under the lock the task cannot end, so that the next job of this process is not hit instead.
+            if self.is_disposable and publisher in self._running:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def _begin(self, job_id: str) -> Begun:
         # Redis may be away for a moment; giving up here would leave the job to the sweeper.

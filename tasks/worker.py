@@ -38,6 +38,7 @@ def housekeeping() -> None:
 def _child_started(**_: Any) -> None:
     # A pool process whose parent was killed would go on with its job, unsupervised.
     die_with_parent()
+    runner(current()).is_disposable = True
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no types

@@ -31,9 +31,15 @@ class Sweep(Command[list[Waiting] | None]):
     lease_ms: int
     limit: int = 100
 
+    @property
+    def lock_ms(self) -> int:
+        """For how long no other worker sweeps: one that has died delays no recovery beyond the lease itself."""
+        shortest, longest = keys.SWEEPER_TTL_MS
+        return max(shortest, min(longest, self.lease_ms // 2))
+
     def args(self) -> list[Arg]:
         """See ``sweep.lua``."""
-        return [self.worker, keys.SWEEPER_TTL_MS, self.limit, self.lease_ms, keys.PULSE_TTL_S]
+        return [self.worker, self.lock_ms, self.limit, self.lease_ms, keys.PULSE_TTL_S]
 
     def parse(self, reply: Any) -> list[Waiting] | None:
         """``[mine, triples]``."""

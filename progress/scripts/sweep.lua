@@ -3,17 +3,18 @@
 -- ARGV: worker, lock TTL in ms, most jobs to take at once, lease in ms, pulse TTL in s
 -- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
 local worker, limit, now = ARGV[1], ARGV[3], clock()
-local holder = redis.call('GET', KEY.sweeper)
-if holder and holder ~= worker then return {0, {}} end
-redis.call('SET', KEY.sweeper, worker, 'PX', ARGV[2])
 
--- Somebody sweeps twice a second. After a pause of half a lease Redis may have been away, and those who live may not
--- have been able to renew: they get a lease's time.
+-- Every worker calls this twice a second. After a pause of half a lease Redis may have been away, and those who live
+-- may not have been able to renew: they get a lease's time. (That the one who sweeps has died is no such pause.)
 local lease = tonumber(ARGV[4])
 if now - tonumber(redis.call('GET', KEY.pulse) or now) > lease / 2 then
   redis.call('SET', KEY.grace, now + lease, 'PX', lease)
 end
 redis.call('SET', KEY.pulse, now, 'EX', ARGV[5])
+
+local holder = redis.call('GET', KEY.sweeper)
+if holder and holder ~= worker then return {0, {}} end
+redis.call('SET', KEY.sweeper, worker, 'PX', ARGV[2])
 
 local found = {}
 local function enqueue(id)

@@ -13,13 +13,13 @@ from progress.testing.keyspace import Keyspace
 def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, _pulse_ttl_s: str) -> Any:
     """sweep.lua"""
     now = space.now()
+    if space.pulse is not None and now - space.pulse > int(lease_ms) / 2:
+        space.grace = now + int(lease_ms)
+    space.pulse = now
     holder, until = space.sweeper
     if until > now and holder != worker:
         return [0, []]
     space.sweeper = (worker, now + int(lock_ms))
-    if space.pulse is not None and now - space.pulse > int(lease_ms) / 2:
-        space.grace = now + int(lease_ms)
-    space.pulse = now
     found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
     for job_id in _up_to(space.unread, now, int(limit)):
         del space.unread[job_id]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from progress.claims import Claims, Keeper
+from progress.claims import GIVE_UP_S, Claims, Keeper
 from progress.commands import Command, Heartbeat, Waiting
 from progress.committer import Committer
 from progress.errors import AttemptReleased, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
@@ -191,3 +191,21 @@ def test_when_the_worker_lets_go_every_attempt_is_told_to_hand_its_job_back(benc
     finally:
         keeper.close()
     assert (type(going.over), type(over.over)) == (AttemptReleased, JobCancelled)
+
+
+def test_a_task_that_goes_on_after_it_was_told_to_stop_is_given_up_once(bench: Bench) -> None:
+    given_up: list[Publisher] = []
+    beats: list[Command[Any]] = []
+    bench.memory.after = lambda command: beats.append(command) if isinstance(command, Heartbeat) else None
+    keeper = Keeper(bench.claims, lease_s=0.04, give_up=given_up.append)
+    deaf, hearing = (bench.publisher(bench.store.started()) for _ in range(2))
+    try:
+        keeper.hold(deaf)
+        keeper.hold(hearing)
+        bench.store.cancel(deaf.job_id)
+        wait_until(lambda: given_up == [deaf], GIVE_UP_S + 5)
+        seen = len(beats)
+        wait_until(lambda: len(beats) > seen + 2)
+        assert given_up == [deaf]
+    finally:
+        keeper.close()

@@ -1,0 +1,58 @@
+"""Tasks that look at nothing: their jobs end in time all the same, and no other job is hit."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+DEAF_S = 12
+"""How long a task sleeps in one piece."""
+
+
+def deaf(file: Path) -> dict[str, object]:
+    """The input of a task that says nothing and looks at nothing."""
+    return {"file": str(file), "pieces": 1, "pause_s": DEAF_S, "silent": True}
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_deaf_tasks_job_ends_when_it_is_cancelled_or_late(pool: str, tmp_path: Path) -> None:
+    with Live(model=False) as live:
+        live.start_worker("llm", pool, 3)
+        live.start_api()
+        cancelled = live.submit("journal", deaf(tmp_path / "cancelled"))
+        late = live.submit("journal", deaf(tmp_path / "late"), timeout_s=1)
+        other = live.submit("speak", {"pieces": ["word "] * 60, "pause_s": 0.05})
+        wait_until(lambda: live.job(cancelled)["status"] == "running")
+
+        with live.client() as client:
+            assert client.post(f"/v1/jobs/{cancelled}/cancel").status_code == 202
+        asked = time.monotonic()
+        job = live.job(cancelled, 10)
+        assert job["status"] == "cancelled"
+        assert time.monotonic() - asked < 2.5
+
+        job = live.job(late, 10)
+        assert (job["status"], job["error"]["code"]) == ("failed", "timeout")
+        assert live.job(other, 20)["status"] == "succeeded", "it did nothing wrong"
+        again = live.submit("speak", {"pieces": ["fine"]})
+        assert live.job(again, 20)["status"] == "succeeded"
+        assert live.job(cancelled)["status"] == "cancelled"
+        assert [event["type"] for event in live.events(cancelled)] == ["queued", "started", "cancelled"]
+
+
+def test_a_deaf_task_is_handed_back_when_its_worker_is_told_to_stop(tmp_path: Path) -> None:
+    with Live(model=False, DRAIN_S="1", LEASE_S="30") as live:
+        worker = live.start_worker("llm", "prefork", 2)
+        live.start_api()
+        journal = tmp_path / "journal"
+        job_id = live.submit("journal", {**deaf(journal), "pause_s": 6})
+        wait_until(lambda: journal.exists() and "begins" in journal.read_text())
+        live.start_worker("llm", "prefork", 2)
+        assert worker.stop(timeout_s=20) < 10
+        assert live.job(job_id, 20)["status"] == "succeeded"
+        assert live.job(job_id)["attempt"] == 2
