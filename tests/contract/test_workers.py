@@ -19,9 +19,23 @@ def test_one_worker_sweeps_until_it_stops_doing_so(backend: Backend) -> None:
     assert backend.swept("a") == []
     assert backend.swept("b") is None
     assert backend.swept("a") == []
-    backend.pass_time(keys.SWEEPER_TTL_MS + 1)
+    backend.pass_time(keys.SWEEPER_TTL_MS[0])
+    assert backend.run(Sweep("b", 2_000)) is None
+    backend.pass_time(keys.SWEEPER_TTL_MS[1] - keys.SWEEPER_TTL_MS[0] + 1)
     assert backend.swept("b") == []
     assert backend.swept("a") is None
+
+
+def test_the_death_of_whoever_sweeps_delays_no_recovery(backend: Backend) -> None:
+    lease_ms = 400
+    assert [Sweep("a", ms).lock_ms for ms in (lease_ms, 4_000, 10_000)] == [1_000, 2_000, 3_000]
+    backend.run(Sweep("a", lease_ms))
+    lost = backend.started(lease_ms=lease_ms)
+    found: list[Waiting] = []
+    for _ in range(11):
+        backend.pass_time(100)
+        found += backend.run(Sweep("b", lease_ms)) or []
+    assert [waiting.job_id for waiting in found] == [lost], "others were there all the time: that is no outage"
 
 
 def test_a_sweep_finds_what_is_due(backend: Backend) -> None:
