@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.faults.following import final_text
 from tests.support.live import Child, Live
 from tests.support.waiting import wait_until
 
@@ -22,17 +23,6 @@ def patient() -> Iterator[Live]:
         live.start_model()
         live.start_api()
         yield live
-
-
-def final_text(events: list[dict[str, Any]]) -> str:
-    """What a reader holds who drops void text, as docs/api.md says."""
-    held: list[tuple[int, str]] = []
-    for event in events:
-        if event["type"] == "started":
-            held = [(seq, text) for seq, text in held if seq <= event["rollback_to"]]
-        elif event["type"] == "token":
-            held.append((event["seq"], event["text"]))
-    return "".join(text for _, text in held)
 
 
 def spoken(live: Live, job_id: str, tokens: int) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -94,3 +95,26 @@ def fail(task_input: FailInput, progress: Progress) -> dict[str, int]:
             os._exit(9)
         case _:
             raise RuntimeError("told to fail")
+
+
+class JournalInput(BaseModel):
+    """How many pieces to say, how fast, and the file that notes what was really done."""
+
+    file: str
+    pieces: int = Field(10, ge=0)
+    pause_s: float = Field(0.05, ge=0)
+    silent: bool = False
+
+
+@job("journal", queue="llm", backoff_s=(0.05, 0.1))
+def journal(task_input: JournalInput, progress: Progress) -> dict[str, int]:
+    """Writes a line for each attempt, piece and end to a file: what was done, whatever became of the record."""
+    with Path(task_input.file).open("a", buffering=1) as file:
+        print(progress.attempt, "begins", file=file)
+        for number in range(task_input.pieces):
+            if not task_input.silent:
+                progress.token(f"{number} ")
+            print(progress.attempt, number, file=file)
+            time.sleep(task_input.pause_s)
+        print(progress.attempt, "ends", file=file)
+    return {"pieces": task_input.pieces}

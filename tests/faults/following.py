@@ -1,0 +1,186 @@
+"""Readers that stay, whatever breaks: each comes back with its cursor until the job's end, and checks what it gets."""
+
+import asyncio
+import json
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+import websockets
+
+from tests.integration.wire import SseParser, Stream
+from tests.support.live import ENDED, Live
+from tests.support.waiting import wait_until
+
+PAUSE_S: Final = 0.05
+BROKEN: Final = (OSError, EOFError, websockets.WebSocketException)
+
+
+def final_text(events: list[dict[str, Any]]) -> str:
+    """What a reader holds who drops void text, as docs/api.md says."""
+    held: list[tuple[int, str]] = []
+    for event in events:
+        if event["type"] == "started":
+            held = [(seq, text) for seq, text in held if seq <= event["rollback_to"]]
+        elif event["type"] == "token":
+            held.append((event["seq"], event["text"]))
+    return "".join(text for _, text in held)
+
+
+class Follower:
+    """One reader of one job, by SSE; ``connections`` counts how often it had to come."""
+
+    def __init__(self, live: Live, job_id: str, *, exact: bool) -> None:
+        self.job_id = job_id
+        self.exact = exact
+        self.events: list[dict[str, Any]] = []
+        self.arrived: list[float] = []
+        self.connections = 0
+        self.status = 0
+        self._live = live
+
+    @property
+    def cursor(self) -> int:
+        """The position that it resumes from."""
+        return int(self.events[-1]["seq"]) if self.events else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will come any more."""
+        return self.status in (204, 404) or (bool(self.events) and self.events[-1]["type"] in ENDED)
+
+    @property
+    def text(self) -> str:
+        """What it holds."""
+        return final_text(self.events)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Its events of one type."""
+        return [event for event in self.events if event["type"] == kind]
+
+    def when(self, kind: str, attempt: int) -> float:
+        """When the first event of a type of an attempt came."""
+        pairs = zip(self.events, self.arrived, strict=True)
+        return next(at for event, at in pairs if (event["type"], event["attempt"]) == (kind, attempt))
+
+    def check(self) -> None:
+        """Raises AssertionError where something came twice, was left out, or is of an attempt that was over."""
+        assert not self.of("gap")
+        positions = [event["seq"] for event in self.events]
+        assert positions == sorted(set(positions)), "something came twice, or out of order"
+        if self.exact:
+            assert positions == list(range(1, len(positions) + 1)), "something was left out"
+        attempts = [event["attempt"] for event in self.events]
+        assert attempts == sorted(attempts), "an attempt wrote after the next one had begun"
+        assert [event["attempt"] for event in self.of("started")] == sorted(set(attempts) - {0})
+        ends = [event for event in self.events if event["type"] in ENDED]
+        assert ends == self.events[-1:], "a job ends once, and last"
+
+    async def follow(self) -> None:
+        """Reads to the end, over as many connections as it takes."""
+        while not self.ended:
+            self.connections += 1
+            with suppress(*BROKEN):
+                await self.connect()
+            await asyncio.sleep(PAUSE_S)
+
+    async def connect(self) -> None:
+        """One connection, to its end."""
+        target = f"/v1/jobs/{self.job_id}/events?format=sse&exact={int(self.exact)}"
+        headers = {"Last-Event-ID": str(self.cursor)} if self.cursor else {}
+        parser = SseParser()
+        with await Stream.open(self._live.port, target, headers) as stream:
+            self.status = stream.status
+            if stream.status == 200:
+                async for piece in stream.pieces():
+                    for block in parser.feed(piece):
+                        self._take(block.json)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self.arrived.append(time.monotonic())
+
+
+class SocketFollower(Follower):
+    """The same by WebSocket. ``code`` is what the last one was closed with."""
+
+    code: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return super().ended or self.code == 4404
+
+    async def connect(self) -> None:
+        address = f"{self._live.ws_url}/v1/jobs/{self.job_id}/ws?after={self.cursor}&exact={int(self.exact)}"
+        async with websockets.connect(address, max_size=2**21, proxy=None, compression=None) as socket:
+            async for message in socket:
+                self._take(json.loads(message))
+        self.code = socket.close_code
+
+
+class Audience:
+    """Readers in a thread of their own, so that a test can break things meanwhile. A context manager."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="audience", daemon=True)
+        self._following: list[Future[None]] = []
+        self.readers: list[Follower] = []
+
+    def follow(self, job_id: str, *, exact: bool = True, sort: type[Follower] = Follower) -> Follower:
+        """A reader of a job, from its start."""
+        reader = sort(self._live, job_id, exact=exact)
+        self.readers.append(reader)
+        self._following.append(asyncio.run_coroutine_threadsafe(reader.follow(), self._loop))
+        return reader
+
+    def wait(self, timeout_s: float = 30) -> None:
+        """Returns once every reader has its end. Raises TimeoutError, with those who have not."""
+        deadline = time.monotonic() + timeout_s
+        for reader, following in zip(self.readers, self._following, strict=True):
+            try:
+                following.result(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise TimeoutError(f"{reader.job_id} is not at its end: {reader.events[-3:]}") from None
+
+    def check(self) -> None:
+        """Checks every reader, each by itself and those of one job against each other."""
+        texts: dict[str, str] = {}
+        for reader in self.readers:
+            reader.check()
+            assert texts.setdefault(reader.job_id, reader.text) == reader.text
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for following in self._following:
+            following.cancel()
+        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _leave(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+
+
+def spoken(reader: Follower, tokens: int, timeout_s: float = 20) -> None:
+    """Returns once a reader has so many tokens of the newest attempt."""
+
+    def enough() -> bool:
+        newest = reader.events[-1]["attempt"] if reader.events else 0
+        return [event["attempt"] for event in reader.of("token")].count(newest) >= tokens
+
+    wait_until(enough, timeout_s)
