@@ -34,7 +34,8 @@ def test_the_death_of_whoever_sweeps_delays_no_recovery(backend: Backend) -> Non
     found: list[Waiting] = []
     for _ in range(11):
         backend.pass_time(100)
-        found += backend.run(Sweep("b", lease_ms)) or []
+        swept = backend.run(Sweep("b", lease_ms))
+        found += swept or []
     assert [waiting.job_id for waiting in found] == [lost], "others were there all the time: that is no outage"
 
 
