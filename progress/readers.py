@@ -122,8 +122,11 @@ class Subscription:
         return self._feed.sse_after(self.cursor)
 
     def advance(self) -> None:
-        """Moves the cursor past what was peeked at, once it is sent. No ``await`` may lie in between."""
-        self.cursor = self._feed.head
+        """Moves the cursor past what was peeked at, once it is sent. No ``await`` may lie in between.
+
+        Never back: a reader who was in the Log a moment ago may be ahead of the messages that the Feed has had.
+        """
+        self.cursor = max(self.cursor, self._feed.head)
 
     async def poll(self) -> Sequence[Entry]:
         """What there is after the cursor, at most about LOG_PAGE events; empty where nothing is there yet.

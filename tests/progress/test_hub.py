@@ -434,6 +434,17 @@ async def test_a_driven_reader_is_woken_and_peeks(bench: Bench) -> None:
             await anext(subscription.batches(1))
 
 
+async def test_a_reader_who_is_ahead_of_the_messages_gets_nothing_twice(bench: Bench) -> None:
+    """It has read the Log, which knew the events before their messages came."""
+    job_id = bench.start()
+    with await bench.hub.subscribe(job_id, 4, waker=Waker(bench.hub)) as subscription:
+        for text, expected in (("a", []), ("b", []), ("c", [5])):
+            subscription.advance()
+            bench.tell(job_id, text)
+            await settle()
+            assert seqs([*(subscription.peek() or [])]) == expected
+
+
 @pytest.mark.parametrize("waiting", [True, False])
 async def test_when_the_hub_closes_readers_end_at_an_event_boundary(bench: Bench, waiting: bool) -> None:
     job_id = bench.start()
