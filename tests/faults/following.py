@@ -42,6 +42,9 @@ class Follower:
         self.status = 0
         self._live = live
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.job_id}, {self.connections} connections, {self.events[-10:]})"
+
     @property
     def cursor(self) -> int:
         """The position that it resumes from."""
@@ -70,7 +73,7 @@ class Follower:
         """Raises AssertionError where something came twice, was left out, or is of an attempt that was over."""
         assert not self.of("gap")
         positions = [event["seq"] for event in self.events]
-        assert positions == sorted(set(positions)), "something came twice, or out of order"
+        assert positions == sorted(set(positions)), f"something came twice, or out of order: {self}"
         if self.exact:
             assert positions == list(range(1, len(positions) + 1)), "something was left out"
         attempts = [event["attempt"] for event in self.events]
@@ -145,7 +148,7 @@ class Audience:
             try:
                 following.result(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise TimeoutError(f"{reader.job_id} is not at its end: {reader.events[-3:]}") from None
+                raise TimeoutError(f"not at its end: {reader}") from None
 
     def check(self) -> None:
         """Checks every reader, each by itself and those of one job against each other."""

@@ -72,10 +72,11 @@ def silent(task_input: SilentInput, progress: Progress) -> dict[str, bool]:
 
 
 class FailInput(BaseModel):
-    """How to fail, and for how many attempts."""
+    """How to fail, for how many attempts, and how long before the next one."""
 
     how: str = "error"
     attempts: int = 100
+    after_s: float = 0.05
 
 
 @job("fail", queue="llm", backoff_s=(0.05, 0.1))
@@ -86,7 +87,7 @@ def fail(task_input: FailInput, progress: Progress) -> dict[str, int]:
         return {"attempt": progress.attempt}
     match task_input.how:
         case "retry":
-            raise Retry(after_s=0.05)
+            raise Retry(after_s=task_input.after_s)
         case "final":
             raise TaskError("told_to", "told to fail for good")
         case "result":

@@ -1,0 +1,189 @@
+"""Cancel always works, wherever the job is just then; and everyone sees the same end."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.following import Audience, Follower, SocketFollower, spoken
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+LEASE_S = 2
+STOP_S = 2
+"""The longest from a cancel to the end of a task that looks whether it is to stop."""
+JOBS = 120
+SPEECH = {"pieces": ["word "] * 400, "pause_s": 0.05}
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Live]:
+    """An API, and one worker for the queue ``llm``. Nobody serves ``default``."""
+    with Live(model=False, LEASE_S=str(LEASE_S)) as live:
+        live.start_api()
+        live.start_worker()
+        yield live
+
+
+@pytest.fixture
+def audience(house: Live) -> Iterator[Audience]:
+    """Readers."""
+    with Audience(house) as audience:
+        yield audience
+
+
+def cancel(live: Live, job_id: str) -> int:
+    """Asks for a job's end; the status of the answer."""
+    with live.client() as client:
+        return client.post(f"/v1/jobs/{job_id}/cancel").status_code
+
+
+def cancelled_soon(live: Live, job_id: str, within_s: float = STOP_S) -> float:
+    """Cancels a job, which must be over soon; the seconds that took."""
+    asked = time.monotonic()
+    assert cancel(live, job_id) == 202
+    assert live.job(job_id, within_s + 5)["status"] == "cancelled"
+    took = time.monotonic() - asked
+    assert took < within_s, f"{took:.1f} s"
+    assert cancel(live, job_id) == 200, "a second cancel is no error"
+    assert live.events(job_id)[-1]["type"] == "cancelled"
+    return took
+
+
+def runs(live: Live, job_id: str, status: str = "running") -> None:
+    """Returns once a job has a status."""
+    wait_until(lambda: live.job(job_id)["status"] == status)
+
+
+def test_a_job_that_nobody_has_taken_is_cancelled_at_once(house: Live) -> None:
+    waiting = house.submit("speak", {"pieces": ["x"]}, queue="default")
+    delayed = house.submit("speak", {"pieces": ["x"]}, delay_s=1)
+    for job_id in (waiting, delayed):
+        cancelled_soon(house, job_id, 1)
+    late = house.start_worker("default")
+    after = house.submit("speak", {"pieces": ["y"]}, queue="default", delay_s=1.5)
+    assert house.job(after, 20)["status"] == "succeeded", "both others would have had their turn"
+    for job_id in (waiting, delayed):
+        assert [event["type"] for event in house.events(job_id)] == ["queued", "cancelled"]
+    late.stop()
+
+
+def test_a_running_job_stops_and_keeps_what_it_has_said(house: Live, audience: Audience) -> None:
+    job_id = house.submit("speak", SPEECH)
+    readers = [
+        audience.follow(job_id),
+        audience.follow(job_id, exact=False),
+        audience.follow(job_id, sort=SocketFollower),
+    ]
+    spoken(readers[0], 5)
+    cancelled_soon(house, job_id)
+    audience.wait()
+    audience.check()
+    assert 5 <= len(readers[0].of("token")) < 100
+    assert readers[0].events == house.events(job_id, exact=1)
+    assert readers[0].text == "word " * len(readers[0].of("token"))
+
+
+def test_a_silent_job_stops(house: Live) -> None:
+    job_id = house.submit("silent", {"seconds": 60})
+    runs(house, job_id)
+    cancelled_soon(house, job_id)
+    assert house.job(job_id)["result"] == {"cancelled": True}, "what it returned is kept"
+
+
+def test_a_job_between_two_attempts_gets_no_other_one(house: Live) -> None:
+    soon, late = (house.submit("fail", {"how": "retry", "after_s": after_s}) for after_s in (1, 60))
+    for job_id in (soon, late):
+        runs(house, job_id, "retrying")
+        cancelled_soon(house, job_id, 1)
+    later = house.submit("speak", {"pieces": ["y"]}, delay_s=1.5)
+    assert house.job(later, 20)["status"] == "succeeded", "the retry would have had its turn"
+    for job_id in (soon, late):
+        assert house.job(job_id)["attempt"] == 1
+        assert house.job(job_id)["error"] is None
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the loss is known", "after the lease"])
+def test_a_job_of_a_dead_worker_is_cancelled(house: Live, early: bool) -> None:
+    dying = house.start_worker("default")
+    job_id = house.submit("speak", SPEECH, queue="default")
+    wait_until(lambda: house.job(job_id)["last_seq"] > 5)
+    dying.kill(group=True)
+    if not early:
+        runs(house, job_id, "retrying")
+    cancelled_soon(house, job_id, LEASE_S + 2)
+    kinds = [event["type"] for event in house.events(job_id)]
+    assert kinds.count("started") == 1
+    assert "token" in kinds
+
+
+def test_a_frozen_workers_task_stops_when_it_comes_back(house: Live, tmp_path: Path) -> None:
+    frozen = house.start_worker("default")
+    file = tmp_path / "notes"
+    task_input = {"file": str(file), "pieces": 200, "pause_s": 0.05}
+    job_id = house.submit("journal", task_input, queue="default")
+    wait_until(lambda: house.job(job_id)["last_seq"] > 5)
+    frozen.kill(signal.SIGSTOP, group=True)
+    cancelled_soon(house, job_id, LEASE_S + 2)
+    frozen.kill(signal.SIGCONT, group=True)
+    again = house.submit("speak", {"pieces": ["y"] * 20, "pause_s": 0.05}, queue="default")
+    before = len(file.read_text().splitlines())
+    assert house.job(again, 20)["status"] == "succeeded"
+    assert len(file.read_text().splitlines()) < before + 15, "the task of a cancelled job went on"
+    frozen.stop()
+
+
+def test_a_cancel_outlives_the_api_and_redis(tmp_path: Path) -> None:
+    with Live(model=False, LEASE_S="30") as live:
+        live.start_api()
+        worker = live.start_worker()
+        job_id = live.submit("silent", {"seconds": 60})
+        runs(live, job_id)
+        worker.kill(signal.SIGSTOP, group=True)
+        assert cancel(live, job_id) == 202
+        live.stop_api(signal.SIGKILL)
+        live.redis.kill()
+        live.redis.start()
+        live.start_api()
+        assert live.job(job_id)["status"] == "running", "its worker knows nothing yet"
+        assert cancel(live, job_id) == 200, "it was asked for before"
+        worker.kill(signal.SIGCONT, group=True)
+        assert live.job(job_id, 10)["status"] == "cancelled"
+
+
+def at_the_same_moment(client: httpx.Client, audience: Audience, chance: random.Random) -> tuple[int, Follower]:
+    """Cancels a job about when it ends; the answer, and a reader."""
+    speech = {"pieces": ["a ", "b ", "c "], "pause_s": 0.02}
+    job_id = client.post("/v1/jobs", json={"kind": "speak", "input": speech}).json()["id"]
+    reader = audience.follow(job_id, sort=chance.choice([Follower, SocketFollower]))
+    at = time.monotonic() + chance.uniform(0.0, 0.16)
+    wait_until(lambda: time.monotonic() > at)
+    return client.post(f"/v1/jobs/{job_id}/cancel").status_code, reader
+
+
+def test_of_a_cancel_and_an_end_at_the_same_moment_everyone_sees_the_same_one(house: Live, audience: Audience) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    with house.client() as client, ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(at_the_same_moment, client, audience, random.Random(seed + number)) for number in range(JOBS)
+        ]
+        answers = [future.result() for future in asked]
+        audience.wait()
+        jobs = [client.get(f"/v1/jobs/{reader.job_id}").json() for _, reader in answers]
+    audience.check()
+    for (status, reader), job in zip(answers, jobs, strict=True):
+        last = reader.events[-1]
+        assert (job["status"], job["last_seq"]) == (last["type"], last["seq"])
+        assert job["status"] == {202: "cancelled", 409: "succeeded"}[status]
+        assert last.get("result") == (None if status == 202 else job["result"])
+        assert "a b c ".startswith(reader.text)
+    ends = [status for status, _ in answers]
+    assert JOBS / 20 < ends.count(202) < JOBS * 19 / 20, "one of the two came always first: this has shown little"

@@ -1,0 +1,109 @@
+"""Jobs longer than the broker's visibility timeout: their messages come again and again, and do nothing."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.following import Audience, spoken
+from tests.support.live import Live
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+TIMEOUT_S = 2
+"""Of visibility, and of a lease."""
+SHORT: dict[str, Any] = {"LEASE_S": str(TIMEOUT_S), "VISIBILITY_TIMEOUT_S": str(TIMEOUT_S)}
+LONG_S = 5 * TIMEOUT_S
+PAUSE_S = 0.05
+PIECES = round(LONG_S / PAUSE_S)
+DROPPED = "nothing to run"
+"""What a worker logs of a message that it does not need."""
+
+
+def cut_all(live: Live) -> None:
+    """Cuts every connection to Redis but the one that says so."""
+    for kind in ("normal", "pubsub"):
+        live.redis.command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+
+class Repeating:
+    """Does something again and again until it is left. A context manager."""
+
+    def __init__(self, action: Callable[[], None], every_s: float) -> None:
+        self._action = action
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.times = 0
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every_s):
+            self._action()
+            self.times += 1
+
+    def __enter__(self) -> "Repeating":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(5)
+
+
+def ran_once(live: Live, job_id: str, file: Path) -> None:
+    """A job has had one attempt, which has done each thing once."""
+    job = live.job(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert file.read_text().splitlines() == ["1 begins", *(f"1 {number}" for number in range(PIECES)), "1 ends"]
+
+
+def test_a_job_of_five_visibility_timeouts_runs_once(tmp_path: Path) -> None:
+    with Live(model=False, **SHORT) as live:
+        live.start_api()
+        workers = [
+            live.start_worker(queue, pool, 3)
+            for queue, pool in (("llm", "threads"), ("llm", "threads"), ("cpu", "prefork"), ("cpu", "prefork"))
+        ]
+        files = {
+            live.submit("journal", {"file": str(file), "pieces": PIECES, "pause_s": PAUSE_S, **more}, queue=queue): file
+            for queue, more, file in (
+                ("llm", {}, tmp_path / "threads"),
+                ("cpu", {}, tmp_path / "prefork"),
+                ("llm", {"silent": True}, tmp_path / "silent-threads"),
+                ("cpu", {"silent": True}, tmp_path / "silent-prefork"),
+            )
+        }
+        for job_id, file in files.items():
+            live.job(job_id, LONG_S * 3)
+            ran_once(live, job_id, file)
+        again = sum(worker.output().count(DROPPED) for worker in workers)
+        assert again >= len(files), "no message came again, so this has shown nothing"
+
+
+def test_jobs_run_once_though_every_connection_is_cut(tmp_path: Path) -> None:
+    with (
+        Live(model=False, **SHORT) as live,
+        Audience(live) as audience,
+    ):
+        live.start_api()
+        files: dict[str, Path] = {}
+        for queue, pool in (("llm", "threads"), ("cpu", "prefork")):
+            for _ in range(2):
+                live.start_worker(queue, pool, 3)
+            file = tmp_path / pool
+            task_input = {"file": str(file), "pieces": PIECES, "pause_s": PAUSE_S}
+            job_id = live.submit("journal", task_input, queue=queue)
+            files[job_id] = file
+            spoken(audience.follow(job_id), 1)
+            audience.follow(job_id, exact=False)
+        with Repeating(lambda: cut_all(live), 1.0) as cutting:
+            audience.wait(LONG_S * 3)
+        assert cutting.times >= LONG_S / 2
+        audience.check()
+        for job_id, file in files.items():
+            ran_once(live, job_id, file)
+        assert {reader.text for reader in audience.readers} == {"".join(f"{number} " for number in range(PIECES))}
+        for queue in ("llm", "cpu"):
+            assert live.job(live.submit("speak", {"pieces": ["fine"]}, queue=queue), 20)["status"] == "succeeded"
