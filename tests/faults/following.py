@@ -119,9 +119,11 @@ class SocketFollower(Follower):
     async def connect(self) -> None:
         address = f"{self._live.ws_url}/v1/jobs/{self.job_id}/ws?after={self.cursor}&exact={int(self.exact)}"
         async with websockets.connect(address, max_size=2**21, proxy=None, compression=None) as socket:
-            async for message in socket:
-                self._take(json.loads(message))
-        self.code = socket.close_code
+            try:
+                async for message in socket:
+                    self._take(json.loads(message))
+            finally:
+                self.code = socket.close_code
 
 
 class Audience:

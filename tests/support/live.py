@@ -124,11 +124,15 @@ class Live:
 
     def start_worker(self, queue: str = "llm", pool: str = "threads", concurrency: int = 50) -> Child:
         """Starts a worker and returns once it takes jobs."""
-        name = f"worker-{queue}-{len(self.children)}"
-        options = ("--queues", queue, "--pool", pool, "--concurrency", str(concurrency))
-        child = self.start(name, "-m", "server.cli", "worker", *options)
+        child = self.launch_worker(queue, pool, concurrency)
         self._until(lambda: "worker ready" in child.output(), child)
         return child
+
+    def launch_worker(self, queue: str = "llm", pool: str = "threads", concurrency: int = 50) -> Child:
+        """Starts a worker and does not wait for it."""
+        name = f"worker-{queue}-{len(self.children)}"
+        options = ("--queues", queue, "--pool", pool, "--concurrency", str(concurrency))
+        return self.start(name, "-m", "server.cli", "worker", *options)
 
     def _wait_for(self, address: str, child: Child) -> None:
         def answers() -> bool:

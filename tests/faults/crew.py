@@ -1,0 +1,51 @@
+"""Workers that are started again when they end, as `jobcast up` does."""
+
+import signal
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from tests.support.live import Child, Live
+
+Post = tuple[str, str, int]
+"""The queues, pool and concurrency of one worker."""
+POLL_S: Final = 0.1
+
+
+class Crew:
+    """A thread that keeps one worker at each post. A context manager; they go when it is left."""
+
+    def __init__(self, live: Live, *posts: Post) -> None:
+        self._live = live
+        self._posts = posts
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="crew", daemon=True)
+        self.workers: list[Child] = []
+        self.replaced: list[int] = []
+        """The exit statuses of those that have ended."""
+
+    def _keep(self) -> None:
+        while not self._over.wait(POLL_S):
+            for number, worker in enumerate(self.workers):
+                status = worker.process.poll()
+                if status is not None:
+                    # What its pool has left behind would not outlive it by much, either.
+                    worker.kill(signal.SIGKILL, group=True)
+                    self.replaced.append(status)
+                    self.workers[number] = self._live.launch_worker(*self._posts[number])
+
+    def __enter__(self) -> Self:
+        self.workers = [self._live.start_worker(*post) for post in self._posts]
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(5)
+        for worker in self.workers:
+            with suppress(ProcessLookupError):
+                worker.kill(signal.SIGCONT, group=True)
+            worker.stop(signal.SIGKILL)

@@ -1,0 +1,128 @@
+"""Redis killed, frozen and emptied in mid-stream: streams go on, ends are recorded, and nobody hangs."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.crew import Crew
+from tests.faults.following import Audience, Follower, SocketFollower, spoken
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+LEASE_S = 2
+AWAY_S = 3
+"""Longer than a lease: nobody is dead because Redis was."""
+PAUSE_S = 0.04
+PIECES = 150
+SPEECH = "".join(f"{number} " for number in range(PIECES))
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Live]:
+    """A Jobcast with a worker of each sort, which are started again should they end."""
+    with Live(model=False, LEASE_S=str(LEASE_S)) as live:
+        live.start_api()
+        with Crew(live, ("llm", "threads", 20), ("cpu", "prefork", 2)):
+            yield live
+
+
+def speaking(house: Live, audience: Audience, file: Path, queue: str, pieces: int = PIECES) -> list[Follower]:
+    """A job that has begun to speak, with three readers."""
+    task_input = {"file": str(file), "pieces": pieces, "pause_s": PAUSE_S}
+    job_id = house.submit("journal", task_input, queue=queue)
+    readers = [
+        audience.follow(job_id),
+        audience.follow(job_id, exact=False),
+        audience.follow(job_id, sort=SocketFollower),
+    ]
+    for reader in readers:
+        spoken(reader, 1)
+    return readers
+
+
+def pass_time(seconds: float) -> None:
+    """What is tested here is that time passes."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until, seconds + 5)
+
+
+def went_on(house: Live, audience: Audience, files: list[Path]) -> None:
+    """Every job has had one attempt; who stayed and who comes now have its text, over one connection."""
+    audience.wait(40)
+    for job_id in {reader.job_id for reader in audience.readers}:
+        job = house.job(job_id)
+        assert (job["status"], job["attempt"]) == ("succeeded", 1)
+        audience.follow(job_id)
+    audience.wait()
+    audience.check()
+    assert {reader.text for reader in audience.readers} == {SPEECH}
+    assert {reader.connections for reader in audience.readers} == {1}
+    for file in files:
+        assert file.read_text().splitlines().count("1 begins") == 1
+
+
+def takes_jobs(house: Live) -> None:
+    """Each worker does what it is for."""
+    for queue in ("llm", "cpu"):
+        wait_until(lambda: httpx.get(f"{house.url}/readyz", trust_env=False).status_code == 200)
+        job_id = house.submit("speak", {"pieces": ["fine"]}, queue=queue)
+        assert house.job(job_id, 20)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_streams_go_on_after_redis_was_away_for_longer_than_a_lease(house: Live, tmp_path: Path, how: str) -> None:
+    with Audience(house) as audience:
+        files = [tmp_path / "threads", tmp_path / "prefork"]
+        for file, queue in zip(files, ("llm", "cpu"), strict=True):
+            speaking(house, audience, file, queue)
+        if how == "killed":
+            house.redis.kill()
+            pass_time(AWAY_S)
+            house.redis.start()
+        else:
+            house.redis.signal(signal.SIGSTOP)
+            pass_time(AWAY_S + 2)
+            house.redis.signal(signal.SIGCONT)
+        went_on(house, audience, files)
+    takes_jobs(house)
+
+
+def test_a_job_that_ends_while_redis_is_away_is_recorded_when_it_is_back(house: Live, tmp_path: Path) -> None:
+    with Audience(house) as audience:
+        file = tmp_path / "notes"
+        first, *_ = speaking(house, audience, file, "llm", pieces=20)
+        house.redis.kill()
+        wait_until(lambda: "1 ends" in file.read_text())
+        pass_time(1)
+        house.redis.start()
+        audience.wait()
+        audience.check()
+        assert first.events[-1]["result"] == {"pieces": 20}
+        assert {reader.text for reader in audience.readers} == {"".join(f"{number} " for number in range(20))}
+        assert house.job(first.job_id)["attempt"] == 1
+    takes_jobs(house)
+
+
+def test_when_everything_is_lost_no_reader_hangs_and_the_next_jobs_run(house: Live, tmp_path: Path) -> None:
+    with Audience(house) as audience:
+        files = [tmp_path / "threads", tmp_path / "prefork"]
+        groups = [speaking(house, audience, f, queue) for f, queue in zip(files, ("llm", "cpu"), strict=True)]
+        waiting = house.submit("speak", {"pieces": ["x"]}, queue="default")
+        silent = audience.follow(waiting)
+        wait_until(lambda: silent.cursor == 1)
+        house.redis.command("FLUSHALL")
+        audience.wait(20)
+        for reader in audience.readers:
+            assert reader.events[-1]["type"] != "succeeded"
+            assert reader.status == 404 or (isinstance(reader, SocketFollower) and reader.code == 4404)
+        takes_jobs(house)
+        for group, file in zip(groups, files, strict=True):
+            assert "1 ends" not in file.read_text(), "its task went on for nobody"
+            with house.client() as client:
+                assert client.get(f"/v1/jobs/{group[0].job_id}").status_code == 404
