@@ -43,7 +43,9 @@ class Follower:
         self._live = live
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.job_id}, {self.connections} connections, {self.events[-10:]})"
+        return (
+            f"{type(self).__name__}({self.job_id}, {self.connections} connections, {self.status}, {self.events[-10:]})"
+        )
 
     @property
     def cursor(self) -> int:
