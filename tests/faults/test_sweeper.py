@@ -1,0 +1,118 @@
+"""The sweeper: what lost its message runs all the same, delays are kept, and no worker in particular is needed."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from progress import keys
+from progress.commands import CreateJob
+from progress.connect import RedisExecutor
+from progress.jobs import NewJob
+from tests.support.backend import LIFETIMES
+from tests.support.live import Child, Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+SHORT_S = 2
+"""A lease, and the broker's visibility timeout."""
+WORD = {"pieces": ["word"]}
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Live]:
+    """An API and two workers for ``llm``. Nobody serves ``cpu``."""
+    settings: dict[str, Any] = {"LEASE_S": str(SHORT_S), "VISIBILITY_TIMEOUT_S": str(SHORT_S)}
+    with Live(model=False, **settings) as live:
+        live.start_api()
+        for _ in range(2):
+            live.start_worker()
+        yield live
+
+
+def sweeping(live: Live) -> str:
+    """The worker that sweeps, if one does."""
+    return str(live.redis.command("GET", keys.SWEEPER) or "")
+
+
+def waited_s(job: dict[str, Any]) -> float:
+    """From a job's submission to its first attempt."""
+    created, started = (datetime.fromisoformat(job[name]) for name in ("created_at", "started_at"))
+    return (started - created).total_seconds()
+
+
+def succeeds(live: Live, job_id: str, within_s: float) -> dict[str, Any]:
+    """The job, which is soon done, at its first attempt."""
+    job = live.job(job_id, within_s)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    return job
+
+
+def test_a_job_whose_message_was_never_sent_runs(house: Live) -> None:
+    executor = RedisExecutor(house.redis.url)
+    try:
+        made = [executor.run(CreateJob(NewJob("speak", WORD, "llm"), LIFETIMES)).job_id for _ in range(5)]
+    finally:
+        executor.close()
+    for job_id in made:
+        succeeds(house, job_id, 10)
+
+
+def test_jobs_run_though_the_broker_has_lost_everything(house: Live, tmp_path: Path) -> None:
+    file = tmp_path / "notes"
+    running = house.submit("journal", {"file": str(file), "pieces": 40, "pause_s": 0.1})
+    waiting = [house.submit("speak", WORD, queue="cpu") for _ in range(5)]
+    wait_until(lambda: house.job(running)["status"] == "running")
+    with house.redis.client() as client:
+        lost = list(client.scan_iter(f"{keys.BROKER}*"))
+        assert len(lost) > 1
+        client.delete(*lost)
+    worker = house.start_worker("cpu")
+    for job_id in waiting:
+        succeeds(house, job_id, 15)
+    succeeds(house, running, 15)
+    assert file.read_text().splitlines().count("1 begins") == 1
+    after = house.submit("speak", WORD)
+    assert waited_s(succeeds(house, after, 10)) < 2, "the broker works as before"
+    worker.stop()
+
+
+def test_a_delay_longer_than_the_visibility_timeout_is_kept_and_runs_once(house: Live, tmp_path: Path) -> None:
+    delays = (0.5, 3 * SHORT_S)
+    files = [tmp_path / str(delay) for delay in delays]
+    jobs = [
+        house.submit("journal", {"file": str(file), "pieces": 1}, delay_s=delay)
+        for file, delay in zip(files, delays, strict=True)
+    ]
+    for job_id, delay, file in zip(jobs, delays, files, strict=True):
+        job = succeeds(house, job_id, delay + 5)
+        assert delay <= waited_s(job) < delay + 1.5
+        assert file.read_text().splitlines() == ["1 begins", "1 0", "1 ends"]
+
+
+def test_one_worker_sweeps_and_when_it_dies_another_does(house: Live) -> None:
+    workers = {child.pid: child for child in house.children if child.name.startswith("worker-llm")}
+    wait_until(lambda: bool(sweeping(house)))
+    delayed = [house.submit("speak", WORD, delay_s=1) for _ in range(20)]
+    for job_id in delayed:
+        succeeds(house, job_id, 10)
+    for job_id in delayed:
+        assert sum(told(worker, f"job {job_id} enqueued") for worker in workers.values()) == 1
+
+    first = sweeping(house)
+    dead = workers[int(first.rpartition(":")[2])]
+    dead.kill(group=True)
+    died = time.monotonic()
+    job_id = house.submit("speak", WORD, delay_s=0.1)
+    succeeds(house, job_id, 10)
+    assert time.monotonic() - died < 5
+    assert sweeping(house) not in ("", first)
+
+
+def told(worker: Child, line: str) -> int:
+    """How often a worker has logged something."""
+    return worker.output().count(line)
