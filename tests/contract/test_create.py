@@ -117,6 +117,7 @@ def test_there_is_no_job_that_was_not_made(backend: Backend) -> None:
     assert backend.run(ReadJob("nope")) is None
 
 
+@pytest.mark.slow
 def test_a_record_expires_after_its_time(backend: Backend) -> None:
     lifetimes = Lifetimes(events_ttl_s=1, result_ttl_s=1, max_events=10)
     new = NewJob("generate", {}, "llm")

@@ -107,6 +107,7 @@ def test_lists_are_by_kind_and_by_status(backend: Backend) -> None:
     assert backend.run(ListJobs("nope")) == []
 
 
+@pytest.mark.slow
 def test_a_page_is_full_although_records_have_expired_between(backend: Backend) -> None:
     short = Lifetimes(events_ttl_s=1, result_ttl_s=1, max_events=10)
     kept = backend.create()

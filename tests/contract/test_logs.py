@@ -48,6 +48,7 @@ def test_there_is_no_log_without_a_job(backend: Backend) -> None:
     assert (page.events, page.last_seq, page.ended) == ([], None, False)
 
 
+@pytest.mark.slow
 def test_a_record_outlives_its_log(backend: Backend) -> None:
     job_id = backend.create(lifetimes=Lifetimes(events_ttl_s=1, result_ttl_s=60, max_events=10))
     backend.cancel(job_id)

@@ -4,6 +4,7 @@ import re
 from dataclasses import is_dataclass, replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +144,7 @@ def aimed(command: Command[Any], memory: Memory) -> Command[Any]:
     # Each example flushes the server and makes its own twin.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@pytest.mark.slow
 @given(sequences)
 def test_the_twin_answers_like_a_real_server(
     executor: RedisExecutor, redis_server: RedisServer, sequence: list[Command[Any]]

@@ -1,5 +1,7 @@
 """The sweeper, presence and health: what is said about all jobs at once."""
 
+import pytest
+
 from progress import keys
 from progress.commands import (
     BeginAttempt,
@@ -15,6 +17,7 @@ from progress.commands import (
 from tests.support.backend import ERROR, Backend
 
 
+@pytest.mark.slow
 def test_one_worker_sweeps_until_it_stops_doing_so(backend: Backend) -> None:
     assert backend.swept("a") == []
     assert backend.swept("b") is None
@@ -26,6 +29,7 @@ def test_one_worker_sweeps_until_it_stops_doing_so(backend: Backend) -> None:
     assert backend.swept("a") is None
 
 
+@pytest.mark.slow
 def test_the_death_of_whoever_sweeps_delays_no_recovery(backend: Backend) -> None:
     lease_ms = 400
     assert [Sweep("a", ms).lock_ms for ms in (lease_ms, 4_000, 10_000)] == [1_000, 2_000, 3_000]
@@ -66,6 +70,7 @@ def test_a_sweep_takes_no_more_than_its_limit(backend: Backend) -> None:
     assert {waiting.job_id for waiting in (*first, *second)} == ids
 
 
+@pytest.mark.slow
 def test_a_sweep_forgets_jobs_that_have_expired(backend: Backend) -> None:
     backend.cancel(backend.create(lifetimes=Lifetimes(1, 1, 10)))
     backend.pass_time(1001)
@@ -106,6 +111,7 @@ def test_health_counts_what_runs_and_what_waits(backend: Backend) -> None:
     assert (health.queues["cpu"].waiting, health.queues["cpu"].workers) == (0, ())
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_silent_is_no_longer_counted(backend: Backend) -> None:
     backend.run(WorkerSeen("a", ("llm",), ttl_s=1))
     job_id = backend.create()

@@ -20,7 +20,7 @@ from tests.support.live import Child, Live
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(240)]
 
 JOBS: Final = int(os.environ.get("CHAOS_JOBS", "40"))
-CHAOS_S: Final = float(os.environ.get("CHAOS_S", "25"))
+CHAOS_S: Final = float(os.environ.get("CHAOS_S", "20"))
 """How long the killer is about; what is left then runs to its end."""
 EVERY_S: Final = 1.0
 LEASE_S: Final = 2

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 LEASE_S = 2
 SOON_S = 5
 """The longest from a death to the next attempt's first token."""
+SORTS = (("llm", "threads"), ("cpu", "prefork"))
 PIECES = 100
 SPEECH = "".join(f"{number} " for number in range(PIECES))
 
@@ -116,13 +117,15 @@ def test_a_pool_process_that_is_killed_costs_one_attempt(stage: Live, tmp_path: 
         act.end(attempts=2)
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_another_worker_goes_on_where_one_is_killed_whole(stage: Live, tmp_path: Path, pool: str) -> None:
-    workers = [stage.start_worker("cpu", pool, 2) for _ in range(2)]
-    with play(stage, tmp_path / "notes", "cpu") as act:
-        running_worker(act, workers).kill(group=True)
-        act.next_attempt()
-        act.end(attempts=2)
+def test_other_workers_go_on_where_some_are_killed_whole(stage: Live, tmp_path: Path) -> None:
+    workers = [stage.start_worker(queue, pool, 2) for queue, pool in SORTS for _ in range(2)]
+    with play(stage, tmp_path / "llm") as waiting, play(stage, tmp_path / "cpu", "cpu") as computing:
+        for act in (waiting, computing):
+            running_worker(act, workers).kill(group=True)
+        for act in (waiting, computing):
+            act.next_attempt()
+        for act in (waiting, computing):
+            act.end(attempts=2)
 
 
 def test_a_job_survives_one_worker_after_another(stage: Live, tmp_path: Path) -> None:
@@ -134,19 +137,23 @@ def test_a_job_survives_one_worker_after_another(stage: Live, tmp_path: Path) ->
         act.end(attempts=3)
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_frozen_worker_that_comes_back_is_not_listened_to(stage: Live, tmp_path: Path, pool: str) -> None:
-    workers = [stage.start_worker("cpu", pool, 2) for _ in range(2)]
-    with play(stage, tmp_path / "notes", "cpu") as act:
-        zombie = running_worker(act, workers)
-        zombie.kill(signal.SIGSTOP, group=True)
+def test_frozen_workers_that_come_back_are_not_listened_to(stage: Live, tmp_path: Path) -> None:
+    workers = [stage.start_worker(queue, pool, 2) for queue, pool in SORTS for _ in range(2)]
+    with play(stage, tmp_path / "llm") as waiting, play(stage, tmp_path / "cpu", "cpu") as computing:
+        acts = (waiting, computing)
+        zombies = [running_worker(act, workers) for act in acts]
+        for zombie in zombies:
+            zombie.kill(signal.SIGSTOP, group=True)
         back = time.monotonic() + 3 * LEASE_S
-        act.next_attempt()
+        for act in acts:
+            act.next_attempt()
         wait_until(lambda: time.monotonic() > back)
-        done = act.of(1)
-        zombie.kill(signal.SIGCONT, group=True)
-        act.end(attempts=2)
-        assert act.of(1) <= done + 5, "the stale task went on"
+        done = [act.of(1) for act in acts]
+        for zombie in zombies:
+            zombie.kill(signal.SIGCONT, group=True)
+        for act, before in zip(acts, done, strict=True):
+            act.end(attempts=2)
+            assert act.of(1) <= before + 5, "the stale task went on"
 
 
 def test_a_worker_that_was_frozen_for_long_takes_jobs_again(stage: Live) -> None:

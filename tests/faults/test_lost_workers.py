@@ -117,7 +117,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_jobs_back(pool: str) -> None:
         live.start_api()
         worker = live.start_worker("llm", pool, 2)
         talking = live.submit("speak", {"pieces": ["word "] * 100, "pause_s": 0.05}, max_attempts=1)
-        silent = live.submit("silent", {"seconds": 8}, max_attempts=1)
+        silent = live.submit("silent", {"seconds": 5}, max_attempts=1)
         spoken(live, talking, 3)
         live.start_worker("llm", pool, 2)
         assert worker.stop() < 8, "it must not wait for the ends of its jobs"

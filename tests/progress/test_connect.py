@@ -115,6 +115,7 @@ def sentinel_of(master: RedisServer, directory: Path) -> Iterator[RedisServer]:
         yield sentinel
 
 
+@pytest.mark.slow
 async def test_a_cluster(tmp_path: Path) -> None:
     config = f"--cluster-enabled yes --cluster-config-file {tmp_path}/nodes.conf".split()
     with RedisServer(*config) as node:
@@ -239,6 +240,7 @@ def frozen(server: RedisServer) -> Iterator[None]:
         os.kill(server.pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 async def test_a_server_that_hangs_is_given_up_and_not_asked_again() -> None:
     with RedisServer() as server:
         blocking, asynchronous = RedisExecutor(server.url), AsyncRedisExecutor(server.url)

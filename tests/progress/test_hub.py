@@ -572,6 +572,7 @@ def publish(store: Backend, job_id: str, count: int) -> str:
     return "".join(f"{number} " for number in range(1, count + 1))
 
 
+@pytest.mark.slow
 async def test_replay_and_live_join_without_loss_while_a_worker_publishes(real: Real) -> None:
     job_id = real.store.started()
     publishing = asyncio.create_task(asyncio.to_thread(publish, real.store, job_id, 1500))

@@ -194,6 +194,7 @@ async def test_after_a_broken_connection_all_channels_are_asked_for_again(
     await until(lambda: {channel for channel, _ in heard.messages} == {b"a", b"b", b"c"})
 
 
+@pytest.mark.slow
 async def test_without_a_server_a_subscription_is_refused_in_time() -> None:
     async def refuse(_factory: Callable[[], asyncio.Protocol]) -> list[tuple[str, ...]]:
         raise StoreUnavailable("no master")

@@ -142,6 +142,7 @@ async def test_closing_sends_what_waits(api: Api) -> None:
     assert api.queue.closed
 
 
+@pytest.mark.slow
 async def test_closing_does_not_wait_for_a_broker_that_hangs() -> None:
     async with hanging() as (api, queue):
         for _ in range(20):

@@ -125,6 +125,7 @@ def test_a_connection_that_died_meanwhile_costs_no_message() -> None:
         assert queue.depth("llm") == 2
 
 
+@pytest.mark.slow
 def test_a_broker_that_hangs_is_told_soon_and_found_again() -> None:
     with RedisServer() as server, queue_on(server.url) as queue, queue_on(server.url) as unused:
         queue.enqueue("first", "llm", 5)

@@ -22,8 +22,6 @@ class Shop:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        # Stands still from here on: on a busy machine milliseconds pass between two lines of a test.
-        self.memory.advance(0)
         self.queue = FakeQueue()
         self.store = Backend("memory", self.memory.executor, self.memory.advance)
 
@@ -76,6 +74,8 @@ def test_a_job_that_kills_its_workers_ends_as_failed(shop: Shop) -> None:
 
 
 def test_a_job_that_waits_without_a_message_is_enqueued_after_a_while(shop: Shop) -> None:
+    # The clock stands still from here on: on a busy machine milliseconds pass between two lines of a test.
+    shop.memory.advance(0)
     job_id, sweeper = shop.store.create(), shop.sweeper()
     shop.memory.advance(LOST_MS - 1)
     rounds(sweeper)

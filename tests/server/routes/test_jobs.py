@@ -107,6 +107,7 @@ async def test_a_client_may_wait_for_the_end(api: Api) -> None:
     assert answer.headers["location"] == f"/v1/jobs/{job_id}"
 
 
+@pytest.mark.slow
 async def test_a_wait_that_is_too_short_answers_with_what_there_is() -> None:
     async with api_with() as api:
         waiting = asyncio.create_task(submitted(api, headers={"prefer": "wait=1"}))
