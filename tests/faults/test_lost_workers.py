@@ -120,7 +120,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_jobs_back(pool: str) -> None:
         silent = live.submit("silent", {"seconds": 5}, max_attempts=1)
         spoken(live, talking, 3)
         live.start_worker("llm", pool, 2)
-        assert worker.stop() < 8, "it must not wait for the ends of its jobs"
+        assert worker.stop() < 5, "it must not wait for the ends of its jobs"
         for job_id in (talking, silent):
             job = live.job(job_id, 30)
             assert (job["status"], job["attempt"]) == ("succeeded", 2), "handing back does not count as an attempt"
