@@ -15,7 +15,7 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
 | workers:QUEUE | sorted set | workers that serve the queue, by the epoch ms until which that holds | PRESENCE_TTL_S |
 | sweeper | string | the worker that sweeps | half a lease, within SWEEPER_TTL_MS |
-| pulse | string | epoch ms of the last time that a worker asked to sweep | PULSE_TTL_S |
+| pulse | string | epoch ms until which another worker should have asked to sweep | PULSE_TTL_S |
 | grace | string | epoch ms until which no attempt counts as lost | one lease |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """

@@ -8,7 +8,8 @@ if ENDED[r[1]] then return {'ended'} end
 if r[1] == 'running' then
   -- The reply to it was lost: it is the same claim.
   if r[8] == ARGV[4] then return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)} end
-  if not is_lost(id, now) then return {'held'} end
+  -- After a pause a message is here before its holder has had the time to renew: the sweeper will know who lives.
+  if paused(now) or not is_lost(id, now) then return {'held'} end
   if not lose(id, now) then return {'ended'} end
   r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
 end

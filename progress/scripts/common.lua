@@ -135,6 +135,11 @@ local function refuse(id, attempt, number)
   return nil
 end
 
+-- Whether no worker has asked to sweep for half a lease: Redis may have been away.
+local function paused(now)
+  return now > tonumber(redis.call('GET', KEY.pulse) or now)
+end
+
 -- Whether an attempt's lease has run out. After Redis was away nobody could renew one: until everyone has had the time
 -- to, none counts as lost.
 local function is_lost(id, now)

@@ -4,13 +4,11 @@
 -- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
 local worker, limit, now = ARGV[1], ARGV[3], clock()
 
--- Every worker calls this twice a second. After a pause of half a lease Redis may have been away, and those who live
--- may not have been able to renew: they get a lease's time. (That the one who sweeps has died is no such pause.)
+-- Every worker calls this twice a second, so that one who sweeps and has died is no pause. After one, those who live get
+-- a lease's time to renew.
 local lease = tonumber(ARGV[4])
-if now - tonumber(redis.call('GET', KEY.pulse) or now) > lease / 2 then
-  redis.call('SET', KEY.grace, now + lease, 'PX', lease)
-end
-redis.call('SET', KEY.pulse, now, 'EX', ARGV[5])
+if paused(now) then redis.call('SET', KEY.grace, now + lease, 'PX', lease) end
+redis.call('SET', KEY.pulse, now + math.floor(lease / 2), 'EX', ARGV[5])
 
 local holder = redis.call('GET', KEY.sweeper)
 if holder and holder ~= worker then return {0, {}} end

@@ -26,7 +26,7 @@ def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
     if job["status"] in ENDED:
         return "ended"
     if job["status"] == "running":
-        if not space.is_lost(job["id"], now):
+        if space.paused(now) or not space.is_lost(job["id"], now):
             return "held"
         return "" if space.lose(job, now) else "ended"
     return "early" if int(job.get("due_at", 0)) > now else ""

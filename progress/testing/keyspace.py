@@ -128,6 +128,10 @@ class Keyspace:
         self.enter_queue(job, now)
         return True
 
+    def paused(self, now: int) -> bool:
+        """``paused`` of common.lua."""
+        return self.pulse is not None and now > self.pulse
+
     def is_lost(self, job_id: str, now: int) -> bool:
         """``is_lost`` of common.lua."""
         return self.grace <= now and self.leases.get(job_id, 0) <= now

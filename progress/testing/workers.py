@@ -13,9 +13,9 @@ from progress.testing.keyspace import Keyspace
 def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, _pulse_ttl_s: str) -> Any:
     """sweep.lua"""
     now = space.now()
-    if space.pulse is not None and now - space.pulse > int(lease_ms) / 2:
+    if space.paused(now):
         space.grace = now + int(lease_ms)
-    space.pulse = now
+    space.pulse = now + int(lease_ms) // 2
     holder, until = space.sweeper
     if until > now and holder != worker:
         return [0, []]

@@ -26,7 +26,7 @@ SPEECH = "".join(f"{number} " for number in range(PIECES))
 @pytest.fixture(scope="module")
 def house() -> Iterator[Live]:
     """A Jobcast with a worker of each sort, which are started again should they end."""
-    with Live(model=False, LEASE_S=str(LEASE_S)) as live:
+    with Live(model=False, LEASE_S=str(LEASE_S), VISIBILITY_TIMEOUT_S=str(LEASE_S)) as live:
         live.start_api()
         with Crew(live, ("llm", "threads", 20), ("cpu", "prefork", 2)):
             yield live
