@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any, Final, TypeVar
 
 from progress import keys
@@ -108,14 +108,13 @@ class Hub:
         return opening
 
     async def _open(self, opening: _Opening) -> Feed:
-        job_id = opening.job_id
-        # Subscribed first, read second: what is published in between comes twice, never not at all.
-        try:
-            await self._listener.subscribe(keys.live(job_id))
+        job_id, channel = opening.job_id, keys.live(opening.job_id)
+        with ExitStack() as failed:
+            failed.callback(self._listener.unsubscribe, channel)
+            # Subscribed first, read second: what is published in between comes twice, never not at all.
+            await self._listener.subscribe(channel)
             page = await self._store.read_log(job_id, 0, 0)
-        except BaseException:
-            self._listener.unsubscribe(keys.live(job_id))
-            raise
+            failed.pop_all()
         feed = self.feeds[job_id] = Feed(job_id, page.last_seq or 0, closed=page.ended)
         feed.wants_readers = page.wants_readers and not page.ended
         self._watch([feed], SLACK_S)
