@@ -124,7 +124,7 @@ def test_whatever_dies_every_job_ends_once_and_every_reader_has_its_text(tmp_pat
     print(f"CHAOS_SEED={seed}")
     chance = random.Random(seed)
     posts = (("llm", "threads", 20), ("llm", "threads", 20), ("cpu", "prefork", 4))
-    with Live(model=False, LEASE_S=str(LEASE_S), DRAIN_S="1") as live:
+    with Live(model=False, LEASE_S=str(LEASE_S), VISIBILITY_TIMEOUT_S=str(LEASE_S), DRAIN_S="1") as live:
         live.start_api()
         with Crew(live, *posts) as crew, Audience(live) as audience, ThreadPoolExecutor(1) as others:
             killer = Killer(live, crew, random.Random(seed + 1))
