@@ -17,6 +17,7 @@ from progress.connect import TIMEOUT_S, Address, AsyncRedisExecutor, RedisExecut
 from progress.errors import StoreUnavailable
 from progress.jobs import NewJob
 from progress.listener import RedisListener
+from server.embedded import free_port
 from tests.support.backend import LIFETIMES
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until, wait_until
@@ -117,7 +118,9 @@ def sentinel_of(master: RedisServer, directory: Path) -> Iterator[RedisServer]:
 
 @pytest.mark.slow
 async def test_a_cluster(tmp_path: Path) -> None:
-    config = f"--cluster-enabled yes --cluster-config-file {tmp_path}/nodes.conf".split()
+    # By default its bus takes the port 10,000 above, where the system may just have put somebody's connection.
+    bus = f"--cluster-port {free_port()}"
+    config = f"--cluster-enabled yes --cluster-config-file {tmp_path}/nodes.conf {bus}".split()
     with RedisServer(*config) as node:
         node.command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_until(lambda: "cluster_state:ok" in str(node.command("CLUSTER", "INFO")) or _ok(node))
