@@ -62,9 +62,9 @@ class Claims:
         """Jobs that somebody must enqueue; None where another worker sweeps."""
         return self._executor.run(Sweep(worker, self._lease_ms))
 
-    def long_waiting(self, queue: str, least_s: float) -> list[Waiting]:
-        """Jobs that have waited in a queue at least this long."""
-        return self._executor.run(LongWaiting(queue, round(least_s * 1000)))
+    def long_waiting(self, queue: str, least_s: float, *, queue_empty: bool) -> list[Waiting]:
+        """Jobs that have waited in a queue at least this long, and without a message: see LongWaiting."""
+        return self._executor.run(LongWaiting(queue, round(least_s * 1000), queue_empty))
 
     def read(self, job_id: str) -> Job | None:
         """One job."""

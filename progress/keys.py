@@ -9,6 +9,7 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | idem:OWNER:KEY | string | job id and fingerprint of the body | IDEMPOTENCY_TTL_S |
 | index:KIND:STATUS | sorted set, all scores 0 | job ids by time; an empty part is "any" | until its jobs expire |
 | queue:QUEUE | sorted set | jobs waiting for a worker, the next one first | while not empty |
+| passed:QUEUE | string | of the last job that began before others: its score there, and the epoch ms | PASSED_TTL_S |
 | due | sorted set | jobs to be queued later, by epoch ms | while not empty |
 | leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
 | unread | sorted set | jobs to be cancelled unless somebody reads them, by the epoch ms | while not empty |
@@ -28,6 +29,7 @@ LOG: Final = f"{PREFIX}log:"
 IDEMPOTENCY: Final = f"{PREFIX}idem:"
 INDEX: Final = f"{PREFIX}index:"
 QUEUE: Final = f"{PREFIX}queue:"
+PASSED: Final = f"{PREFIX}passed:"
 DUE: Final = f"{PREFIX}due"
 LEASES: Final = f"{PREFIX}leases"
 EXPIRY: Final = f"{PREFIX}expiry"
@@ -44,6 +46,7 @@ BROKER: Final = f"{PREFIX}broker:"
 IDEMPOTENCY_TTL_S: Final = 86_400
 PRESENCE_TTL_S: Final = 10
 SWEEPER_TTL_MS: Final = (1_000, 3_000)
+PASSED_TTL_S: Final = 60
 PULSE_TTL_S: Final = 3_600
 
 
@@ -53,13 +56,15 @@ def live(job_id: str) -> str:
 
 
 def lua_table() -> str:
-    """The names above as a Lua table, so that scripts spell none of their own."""
+    """The names above, and a TTL that no caller gives, as a Lua table, so that scripts spell none of their own."""
     names = {
         "job": JOB,
         "log": LOG,
         "idem": IDEMPOTENCY,
         "index": INDEX,
         "queue": QUEUE,
+        "passed": PASSED,
+        "passed_ttl_s": str(PASSED_TTL_S),
         "due": DUE,
         "leases": LEASES,
         "expiry": EXPIRY,

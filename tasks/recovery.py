@@ -19,7 +19,7 @@ EVERY_S: Final = 0.5
 PRESENCE_EVERY: Final = 4
 """Rounds between two signs of life."""
 LOST_AFTER_S: Final = 5.0
-"""A job that has waited for this long, with no message in the broker, has lost its own."""
+"""A job that has waited for this long has lost its message if the broker has none, or if one behind it has begun."""
 
 
 class Sweeper:
@@ -65,8 +65,8 @@ class Sweeper:
 
     def _find_lost(self) -> None:
         for queue in self._queue.queues:
-            if self._queue.depth(queue) == 0:
-                self._enqueue(self._claims.long_waiting(queue, LOST_AFTER_S))
+            empty = self._queue.depth(queue) == 0
+            self._enqueue(self._claims.long_waiting(queue, LOST_AFTER_S, queue_empty=empty))
 
     def _enqueue(self, found: list[Waiting]) -> None:
         for job in found:

@@ -48,16 +48,20 @@ class Sweep(Command[list[Waiting] | None]):
 
 @dataclass(frozen=True)
 class LongWaiting(Command[list[Waiting]]):
-    """Jobs that have been in a queue for at least ``least_ms``; their wait begins anew."""
+    """Jobs that have been in a queue for at least ``least_ms`` and have no message; their wait begins anew.
+
+    Where the broker has others for the queue, those that one behind them has passed.
+    """
 
     script = "waiting"
     queue: str
     least_ms: int
+    queue_empty: bool = True
     limit: int = 100
 
     def args(self) -> list[Arg]:
         """See ``waiting.lua``."""
-        return [self.queue, self.least_ms, self.limit]
+        return [self.queue, self.least_ms, int(self.queue_empty), self.limit]
 
     def parse(self, reply: Any) -> list[Waiting]:
         """Triples."""

@@ -25,6 +25,11 @@ if attempt > 1 then
   redis.call('HSET', KEY.job .. id, 'voids', voids .. r[5] .. '-' .. seq .. ',')
 end
 set_status(id, r[4], r[1], 'running')
+-- Whoever has waited before this one for a while has lost its message: see waiting.lua.
+if tonumber(redis.call('ZRANK', KEY.queue .. r[3], id) or 0) > 0 then
+  local score = redis.call('ZSCORE', KEY.queue .. r[3], id)
+  redis.call('SET', KEY.passed .. r[3], score .. ' ' .. now, 'EX', KEY.passed_ttl_s)
+end
 redis.call('ZREM', KEY.queue .. r[3], id)
 redis.call('ZREM', KEY.due, id)
 redis.call('ZADD', KEY.leases, now + tonumber(ARGV[3]), id)

@@ -1,11 +1,18 @@
--- The jobs that have waited in a queue for a while: whoever sees that the broker has no message asks for them.
--- ARGV: queue, least wait in ms, most jobs to return
+-- The jobs that have waited in a queue for a while and must have lost their message: the broker has none at all, or one
+-- behind them has begun although they had waited for as long already. Their wait begins anew.
+-- ARGV: queue, least wait in ms, 1 if the broker has no message for the queue, most jobs to look at
 -- Reply: {id, queue, priority, …}
-local found, now = {}, clock()
-for _, id in ipairs(redis.call('ZRANGE', KEY.queue .. ARGV[1], 0, tonumber(ARGV[3]) - 1)) do
+local queue, least, found, now = KEY.queue .. ARGV[1], tonumber(ARGV[2]), {}, clock()
+local score, at = string.match(redis.call('GET', KEY.passed .. ARGV[1]) or '0 0', '^(%S+) (%S+)$')
+local ranked = redis.call('ZRANGE', queue, 0, tonumber(ARGV[4]) - 1, 'WITHSCORES')
+for i = 1, #ranked, 2 do
+  local id = ranked[i]
   local r = read(id, 'queue', 'priority', 'queued_at')
-  if not r[1] then redis.call('ZREM', KEY.queue .. ARGV[1], id)
-  elseif now - tonumber(r[3]) >= tonumber(ARGV[2]) then
+  local function passed()
+    return tonumber(ranked[i + 1]) < tonumber(score) and tonumber(at) - tonumber(r[3]) >= least
+  end
+  if not r[1] then redis.call('ZREM', queue, id)
+  elseif now - tonumber(r[3]) >= least and (ARGV[3] == '1' or passed()) then
     redis.call('HSET', KEY.job .. id, 'queued_at', now)
     for _, value in ipairs({id, r[1], r[2]}) do found[#found + 1] = value end
   end

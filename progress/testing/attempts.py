@@ -7,6 +7,7 @@ The contract suite holds the two together; where they differ, the twin is wrong.
 from typing import Any
 
 from progress.jobs import ENDED
+from progress.keys import PASSED_TTL_S
 from progress.testing.keyspace import REQUESTED, Keyspace, Record, flat
 
 
@@ -44,6 +45,10 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...]) -> Any
     if int(job["attempt"]) > 1:
         job["voids"] = f"{job.get('voids', '')}{rollback_to}-{seq},"
     space.set_status(job, "running")
+    ranked = space.ranked(job["queue"])
+    if job["id"] in ranked[1:]:
+        space.passed[job["queue"]] = (space.queues[job["queue"]][job["id"]], now)
+        space.ttls["passed", job["queue"]] = now + PASSED_TTL_S * 1000
     space.queues[job["queue"]].pop(job["id"], None)
     space.due.pop(job["id"], None)
     space.leases[job["id"]] = now + int(lease_ms)

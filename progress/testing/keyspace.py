@@ -29,6 +29,7 @@ class Keyspace:
         self.idempotency: dict[str, str] = {}
         self.index: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.queues: dict[str, Scores] = defaultdict(dict)
+        self.passed: dict[str, tuple[float, int]] = {}
         self.workers: dict[str, Scores] = defaultdict(dict)
         self.due: Scores = {}
         self.leases: Scores = {}

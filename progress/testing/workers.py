@@ -65,12 +65,15 @@ def _place(space: Keyspace, job_id: str) -> tuple[str, str]:
     return space.jobs[job_id]["queue"], space.jobs[job_id]["priority"]
 
 
-def waiting(space: Keyspace, queue: str, least_ms: str, limit: str) -> Any:
+def waiting(space: Keyspace, queue: str, least_ms: str, empty: str, limit: str) -> Any:
     """waiting.lua"""
     now, found = space.now(), []
+    score, at = space.passed.get(queue, (0, 0))
     for job_id in space.ranked(queue)[: int(limit)]:
         job = space.jobs[job_id]
-        if now - int(job["queued_at"]) >= int(least_ms):
+        since = int(job["queued_at"])
+        passed = space.queues[queue][job_id] < score and at - since >= int(least_ms)
+        if now - since >= int(least_ms) and (empty == "1" or passed):
             job["queued_at"] = str(now)
             found.append(job_id)
     return _triples(space, found)

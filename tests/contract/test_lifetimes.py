@@ -34,6 +34,6 @@ def test_no_key_of_an_ended_job_is_without_a_ttl(executor: RedisExecutor, redis_
 
 def test_deleted_jobs_leave_no_key_at_all(executor: RedisExecutor, redis_server: RedisServer) -> None:
     store = on_redis(executor, redis_server)
-    for job_id in (store.create(), store.ended(), store.create(delay_s=60)):
+    for job_id in (store.ended(), store.create(), store.create(delay_s=60)):
         store.run(DeleteJob(job_id))
     assert redis_server.command("DBSIZE") == 0

@@ -82,7 +82,7 @@ others: st.SearchStrategy[Command[Any]] = st.one_of(
         st.integers(1, 3),
     ),
     st.builds(commands.Sweep, st.sampled_from(["a", "a", "b"]), st.just(10_000), st.just(100)),
-    st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS)),
+    st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS), st.booleans()),
     st.builds(commands.WorkerSeen, st.just("w"), st.lists(st.sampled_from(["llm", "cpu"]), max_size=2).map(tuple)),
     st.just(commands.ReadHealth(("llm", "cpu"))),
     st.builds(commands.ReadLog, ids, st.integers(-1, 20), st.integers(0, 20)),

@@ -90,6 +90,21 @@ def test_jobs_that_wait_for_long_are_told_once(backend: Backend) -> None:
     assert backend.run(LongWaiting("cpu", 0)) == []
 
 
+def test_jobs_that_others_have_passed_are_told_though_the_broker_has_messages(backend: Backend) -> None:
+    waiting = LongWaiting("llm", 20, queue_empty=False)
+    ids = [backend.create(), backend.create(priority=9)]
+    early, late = (backend.create(priority=1) for _ in range(2))
+    backend.begin(early)
+    backend.pass_time(20)
+    assert backend.run(waiting) == [], "they may be next: when the last one began they had just come"
+    new = backend.create()
+    backend.begin(late)
+    assert {found.job_id for found in backend.run(waiting)} == set(ids)
+    assert backend.run(waiting) == []
+    backend.begin(new)
+    assert backend.run(waiting) == [], "their message is on its way"
+
+
 def test_a_queue_that_is_served_says_so(backend: Backend) -> None:
     job_id = backend.create()
     assert not backend.read(job_id).queue_served

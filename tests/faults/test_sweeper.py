@@ -34,6 +34,15 @@ def house() -> Iterator[Live]:
         yield live
 
 
+def unsent(live: Live, queue: str) -> str:
+    """A job whose submitter died between record and message."""
+    executor = RedisExecutor(live.redis.url)
+    try:
+        return executor.run(CreateJob(NewJob("speak", WORD, queue, priority=9), LIFETIMES)).job_id
+    finally:
+        executor.close()
+
+
 def sweeping(live: Live) -> str:
     """The worker that sweeps, if one does."""
     return str(live.redis.command("GET", keys.SWEEPER) or "")
@@ -52,14 +61,19 @@ def succeeds(live: Live, job_id: str, within_s: float) -> dict[str, Any]:
     return job
 
 
-def test_a_job_whose_message_was_never_sent_runs(house: Live) -> None:
-    executor = RedisExecutor(house.redis.url)
-    try:
-        made = [executor.run(CreateJob(NewJob("speak", WORD, "llm"), LIFETIMES)).job_id for _ in range(5)]
-    finally:
-        executor.close()
+def test_jobs_whose_message_was_never_sent_run_also_in_a_queue_that_is_never_empty(house: Live) -> None:
+    made = [unsent(house, "llm") for _ in range(5)]
+    worker = house.start_worker("cpu", "threads", 1)
+    others = [house.submit("count", {"total": 1, "pause_s": 0.5}) for _ in range(40)]
+    lost = unsent(house, "cpu")
     for job_id in made:
         succeeds(house, job_id, 10)
+    succeeds(house, lost, 15)
+    assert house.job(others[-1])["status"] == "queued", "there was always something else to do"
+    worker.kill(group=True)
+    for job_id in others:
+        with house.client() as client:
+            client.post(f"/v1/jobs/{job_id}/cancel")
 
 
 def test_jobs_run_though_the_broker_has_lost_everything(house: Live, tmp_path: Path) -> None:

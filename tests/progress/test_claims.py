@@ -70,8 +70,8 @@ def test_a_worker_sees_to_what_nobody_works_on(bench: Bench) -> None:
     assert bench.claims.sweep("w") == [Waiting(lost, "llm", 5)]
     assert bench.claims.sweep("other") is None
     bench.memory.advance(2000)
-    assert bench.claims.long_waiting("cpu", 2.0) == [Waiting(waiting, "cpu", 5)]
-    assert bench.claims.long_waiting("cpu", 2.0) == []
+    assert bench.claims.long_waiting("cpu", 2.0, queue_empty=True) == [Waiting(waiting, "cpu", 5)]
+    assert bench.claims.long_waiting("cpu", 2.0, queue_empty=True) == []
 
 
 def test_a_job_can_be_read_and_cancelled(bench: Bench) -> None:

@@ -94,6 +94,19 @@ def test_a_job_whose_message_waits_in_the_broker_is_left_alone(shop: Shop) -> No
     assert shop.enqueued == [job_id]
 
 
+def test_a_job_without_a_message_is_found_in_a_busy_queue_too(shop: Shop) -> None:
+    shop.memory.advance(0)
+    lost, sweeper = shop.store.create(priority=9), shop.sweeper()
+    for _ in range(2):
+        shop.queue.enqueue(shop.store.create(), "llm", 5)
+    shop.memory.advance(LOST_MS)
+    rounds(sweeper)
+    assert lost not in shop.enqueued
+    shop.store.begin(shop.enqueued[0])
+    rounds(sweeper)
+    assert shop.enqueued[2:] == [lost]
+
+
 def test_the_wait_of_a_job_that_was_enqueued_again_begins_anew(shop: Shop) -> None:
     job_id, sweeper = shop.store.create(), shop.sweeper()
     shop.memory.advance(LOST_MS)
