@@ -1,6 +1,7 @@
 """A worker dies: the job goes on elsewhere, and every reader ends with the final text."""
 
 import json
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 LEASE_S = 2
+POOLS = (("llm", "threads"), ("cpu", "prefork"))
+WORDS = {"pieces": ["word "] * 100, "pause_s": 0.05}
 
 
 @pytest.fixture
@@ -111,19 +114,24 @@ def test_a_job_that_kills_its_worker_ends_and_others_go_on(patient: Live) -> Non
     assert (ended["status"], ended["attempt"], ended["error"]["code"]) == ("failed", 2, "worker_lost")
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_worker_that_is_told_to_stop_hands_its_jobs_back(pool: str) -> None:
+def test_workers_that_are_told_to_stop_hand_their_jobs_back() -> None:
     with Live(model=False, DRAIN_S="1", LEASE_S="30") as live:
         live.start_api()
-        worker = live.start_worker("llm", pool, 2)
-        talking = live.submit("speak", {"pieces": ["word "] * 100, "pause_s": 0.05}, max_attempts=1)
-        silent = live.submit("silent", {"seconds": 5}, max_attempts=1)
-        spoken(live, talking, 3)
-        live.start_worker("llm", pool, 2)
-        assert worker.stop() < 5, "it must not wait for the ends of its jobs"
-        for job_id in (talking, silent):
+        stopping = [live.start_worker(queue, pool, 2) for queue, pool in POOLS]
+        talking = [live.submit("speak", WORDS, max_attempts=1, queue=queue) for queue, _ in POOLS]
+        silent = [live.submit("silent", {"seconds": 5}, max_attempts=1, queue=queue) for queue, _ in POOLS]
+        for job_id in talking:
+            spoken(live, job_id, 3)
+        for queue, pool in POOLS:
+            live.start_worker(queue, pool, 2)
+        for worker in stopping:
+            worker.kill(signal.SIGTERM)
+        for worker in stopping:
+            worker.process.wait(5)  # it must not wait for the ends of its jobs
+        for job_id in (*talking, *silent):
             job = live.job(job_id, 30)
             assert (job["status"], job["attempt"]) == ("succeeded", 2), "handing back does not count as an attempt"
             (retrying,) = [event for event in live.events(job_id) if event["type"] == "retrying"]
             assert retrying["error"]["code"] == "worker_stopped"
-        assert final_text(live.events(talking)) == "word " * 100
+        for job_id in talking:
+            assert final_text(live.events(job_id)) == "word " * 100
