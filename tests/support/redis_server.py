@@ -14,6 +14,7 @@ from urllib.parse import quote
 import redis
 
 from server.embedded import LOOPBACK, find_server, free_port
+from tests.support import aof
 
 START_S = 10.0
 
@@ -103,6 +104,32 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def written(self) -> int:
+        """The size of its append-only file by now, for ``crash``."""
+        return aof.newest(self.directory).stat().st_size
+
+    def crash(self, kept: int) -> int:
+        """Ends it as its machine's crash would: of its append-only file the first ``kept`` bytes were on the disk.
+
+        A process that is killed loses nothing that it has written; a machine loses what was not synced yet, with
+        ``appendfsync everysec`` about a second. Writes are lost whole, and those of a script together.
+
+        Returns:
+            how many bytes were lost.
+        """
+        file = aof.newest(self.directory)
+        self.kill()
+        log = file.read_bytes()
+        end = aof.boundary(log, kept)
+        os.truncate(file, end)
+        return len(log) - end
+
+    def lose_tail(self, ms: int) -> int:
+        """The same, ``ms`` from now, of what it writes from now on."""
+        kept = self.written()
+        time.sleep(ms / 1000)  # the time whose writes are lost, no waiting for anything
+        return self.crash(kept)
 
     def close(self) -> None:
         """Ends it and removes its data."""
