@@ -10,8 +10,10 @@ from weakref import WeakSet
 from progress.commands import (
     BeginAttempt,
     Begun,
+    Bury,
     CancelJob,
     Heartbeat,
+    Holders,
     LongWaiting,
     ReadJob,
     ReadLog,
@@ -22,6 +24,7 @@ from progress.commands import (
 from progress.connect import Executor
 from progress.errors import AttemptReleased, AttemptTimeout, StoreUnavailable
 from progress.events import MAIN_CHANNEL
+from progress.holder import Holder
 from progress.jobs import Job
 from progress.publisher import OVER, Publisher
 
@@ -36,15 +39,21 @@ GIVE_UP_S: Final = 0.9
 
 
 class Claims:
-    """What a worker asks of the store. Every method may raise StoreUnavailable."""
+    """What a worker asks of the store. Every method may raise StoreUnavailable.
 
-    def __init__(self, executor: Executor, *, lease_ms: int) -> None:
+    Args:
+        holder: the process that takes jobs by ``begin``; without one, only leases say that it is lost.
+    """
+
+    def __init__(self, executor: Executor, *, lease_ms: int, holder: Holder | None = None) -> None:
         self._executor = executor
         self._lease_ms = lease_ms
+        self._holder = holder
 
     def begin(self, job_id: str, worker: str) -> Begun:
         """Claims a job, or says why there is nothing to run."""
-        return self._executor.run(BeginAttempt(job_id, worker, self._lease_ms))
+        known = {"machine": self._holder.machine, "process": self._holder.process} if self._holder else {}
+        return self._executor.run(BeginAttempt(job_id, worker, self._lease_ms, **known))
 
     def beat(self, publishers: tuple[Publisher, ...]) -> None:
         """Renews the leases of attempts, and tells those that are over."""
@@ -61,6 +70,14 @@ class Claims:
     def sweep(self, worker: str) -> list[Waiting] | None:
         """Jobs that somebody must enqueue; None where another worker sweeps."""
         return self._executor.run(Sweep(worker, self._lease_ms))
+
+    def bury(self) -> list[Waiting]:
+        """Takes their jobs from processes of this machine that are gone: those that somebody must enqueue."""
+        if self._holder is None:
+            return []
+        taken = self._executor.run(Holders(self._holder.machine))
+        gone = tuple(process for process in taken if self._holder.knows_gone(process))
+        return self._executor.run(Bury(self._holder.machine, gone)) if gone else []
 
     def long_waiting(self, queue: str, least_s: float, *, queue_empty: bool) -> list[Waiting]:
         """Jobs that have waited in a queue at least this long, and without a message: see LongWaiting."""

@@ -14,6 +14,7 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
 | unread | sorted set | jobs to be cancelled unless somebody reads them, by the epoch ms | while not empty |
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
+| holders:MACHINE | set | processes there that have taken jobs | HOLDERS_TTL_S, while its workers look |
 | workers:QUEUE | sorted set | workers that serve the queue, by the epoch ms until which that holds | PRESENCE_TTL_S |
 | sweeper | string | the worker that sweeps | half a lease, within SWEEPER_TTL_MS |
 | pulse | string | epoch ms until which another worker should have asked to sweep | PULSE_TTL_S |
@@ -36,6 +37,7 @@ EXPIRY: Final = f"{PREFIX}expiry"
 UNREAD: Final = f"{PREFIX}unread"
 PULSE: Final = f"{PREFIX}pulse"
 GRACE: Final = f"{PREFIX}grace"
+HOLDERS: Final = f"{PREFIX}holders:"
 WORKERS: Final = f"{PREFIX}workers:"
 SWEEPER: Final = f"{PREFIX}sweeper"
 LIVE: Final = f"{PREFIX}live:"
@@ -48,6 +50,7 @@ PRESENCE_TTL_S: Final = 10
 SWEEPER_TTL_MS: Final = (1_000, 3_000)
 PASSED_TTL_S: Final = 60
 PULSE_TTL_S: Final = 3_600
+HOLDERS_TTL_S: Final = 3_600
 
 
 def live(job_id: str) -> str:
@@ -56,7 +59,7 @@ def live(job_id: str) -> str:
 
 
 def lua_table() -> str:
-    """The names above, and a TTL that no caller gives, as a Lua table, so that scripts spell none of their own."""
+    """The names above, and the TTLs that no caller gives, as a Lua table, so that scripts spell none of their own."""
     names = {
         "job": JOB,
         "log": LOG,
@@ -71,6 +74,8 @@ def lua_table() -> str:
         "unread": UNREAD,
         "pulse": PULSE,
         "grace": GRACE,
+        "holders": HOLDERS,
+        "holders_ttl_s": str(HOLDERS_TTL_S),
         "workers": WORKERS,
         "sweeper": SWEEPER,
         "live": LIVE,

@@ -24,6 +24,7 @@ from progress.errors import (
     StoreUnavailable,
 )
 from progress.events import encode_json
+from progress.holder import Holder
 from progress.jobs import MAX_LEVELS, Job, Json, too_deep
 from progress.publisher import Committer, Publisher
 from progress.settings import Settings
@@ -58,7 +59,7 @@ class Runner:
         self.settings = settings
         self.lease_ms = round(settings.lease_s * 1000)
         self.executor = RedisExecutor(settings.redis_url)
-        self.claims = Claims(self.executor, lease_ms=self.lease_ms)
+        self.claims = Claims(self.executor, lease_ms=self.lease_ms, holder=Holder.here())
         self.committer = Committer(self.executor)
         self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)
         self._running: dict[Publisher, Job] = {}

@@ -2,6 +2,7 @@
 
 That is: jobs whose time has come (delays, retries), jobs whose attempt has lost its lease, and jobs that wait while the
 broker has no message (a crash between record and message, a message taken by a worker that died at once, a flush).
+Jobs of a process that is gone wait for no lease: every worker looks after those of its own machine, as no other can.
 """
 
 import logging
@@ -57,6 +58,7 @@ class Sweeper:
         if self._round % PRESENCE_EVERY == 0:
             self._claims.seen(self._worker, self._served)
         self._round += 1
+        self._enqueue(self._claims.bury())
         found = self._claims.sweep(self._worker)
         if found is not None:
             self._enqueue(found)

@@ -29,7 +29,17 @@ from progress.commands.jobs import (
     read_record,
 )
 from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog, Watched
-from progress.commands.workers import Health, LongWaiting, QueueHealth, ReadHealth, Sweep, Waiting, WorkerSeen
+from progress.commands.workers import (
+    Bury,
+    Health,
+    Holders,
+    LongWaiting,
+    QueueHealth,
+    ReadHealth,
+    Sweep,
+    Waiting,
+    WorkerSeen,
+)
 
 __all__ = [
     "LOG_PAGE",
@@ -40,6 +50,7 @@ __all__ = [
     "Arg",
     "BeginAttempt",
     "Begun",
+    "Bury",
     "CancelJob",
     "Cancelled",
     "Command",
@@ -51,6 +62,7 @@ __all__ = [
     "Finished",
     "Health",
     "Heartbeat",
+    "Holders",
     "Lifetimes",
     "ListJobs",
     "LogPage",

@@ -22,17 +22,23 @@ class Begun:
 
 @dataclass(frozen=True)
 class BeginAttempt(Command[Begun]):
-    """Claims a job for one attempt. ``claim`` tells this claim from others: sent twice, it is granted once."""
+    """Claims a job for one attempt. ``claim`` tells this claim from others: sent twice, it is granted once.
+
+    ``machine`` and ``process`` are those of the Holder, empty where it is unknown.
+    """
 
     script = "begin_attempt"
     job_id: str
     worker: str
     lease_ms: int
     claim: str = field(default_factory=uuid7)
+    machine: str = ""
+    process: str = ""
 
     def args(self) -> list[Arg]:
         """See ``begin_attempt.lua``."""
-        return [self.job_id, self.worker, self.lease_ms, self.claim, encode_json(self.worker)]
+        claimed: list[Arg] = [self.job_id, self.worker, self.lease_ms, self.claim, encode_json(self.worker)]
+        return [*claimed, self.machine, self.process]
 
     def parse(self, reply: Any) -> Begun:
         """``[answer, attempt, seq, record]``."""

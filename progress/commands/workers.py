@@ -69,6 +69,39 @@ class LongWaiting(Command[list[Waiting]]):
 
 
 @dataclass(frozen=True)
+class Holders(Command[tuple[str, ...]]):
+    """The processes of a machine that have taken jobs, by the names that their Holders have."""
+
+    script = "holders"
+    machine: str
+
+    def args(self) -> list[Arg]:
+        """See ``holders.lua``."""
+        return [self.machine]
+
+    def parse(self, reply: Any) -> tuple[str, ...]:
+        """In no order."""
+        return tuple(process.decode() for process in reply)
+
+
+@dataclass(frozen=True)
+class Bury(Command[list[Waiting]]):
+    """Takes their jobs from processes that are gone, whatever the leases say: those that somebody must enqueue."""
+
+    script = "bury"
+    machine: str
+    processes: tuple[str, ...]
+
+    def args(self) -> list[Arg]:
+        """See ``bury.lua``."""
+        return [self.machine, *self.processes]
+
+    def parse(self, reply: Any) -> list[Waiting]:
+        """Triples."""
+        return _waiting(reply)
+
+
+@dataclass(frozen=True)
 class WorkerSeen(Command[None]):
     """Notes that a worker serves some queues."""
 

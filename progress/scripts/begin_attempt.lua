@@ -1,5 +1,5 @@
 -- Gives a job to one attempt, so that any message for it may come twice.
--- ARGV: id, worker, lease in ms, a name of this claim alone, worker as JSON
+-- ARGV: id, worker, lease in ms, a name of this claim alone, worker as JSON, its machine and process ('': unknown)
 -- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early'}
 local id, now = ARGV[1], clock()
 local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at', 'claim', 'last_seq')
@@ -33,4 +33,10 @@ end
 redis.call('ZREM', KEY.queue .. r[3], id)
 redis.call('ZREM', KEY.due, id)
 redis.call('ZADD', KEY.leases, now + tonumber(ARGV[3]), id)
+-- See bury.lua.
+redis.call('HSET', KEY.job .. id, 'holder', attempt .. ' ' .. ARGV[6] .. ' ' .. ARGV[7])
+if ARGV[6] ~= '' then
+  redis.call('SADD', KEY.holders .. ARGV[6], ARGV[7])
+  redis.call('EXPIRE', KEY.holders .. ARGV[6], KEY.holders_ttl_s)
+end
 return {'ok', attempt, seq, redis.call('HGETALL', KEY.job .. id)}

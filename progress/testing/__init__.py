@@ -34,7 +34,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
             jobs.read_heads,
             jobs.watched,
         ),
-        *(workers.sweep, workers.waiting, workers.worker_seen, workers.health),
+        *(workers.sweep, workers.waiting, workers.worker_seen, workers.health, workers.holders, workers.bury),
     )
 }
 

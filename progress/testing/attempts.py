@@ -7,7 +7,7 @@ The contract suite holds the two together; where they differ, the twin is wrong.
 from typing import Any
 
 from progress.jobs import ENDED
-from progress.keys import PASSED_TTL_S
+from progress.keys import HOLDERS_TTL_S, PASSED_TTL_S
 from progress.testing.keyspace import REQUESTED, Keyspace, Record, flat
 
 
@@ -34,7 +34,7 @@ def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
 
 
 def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...]) -> Any:
-    worker, lease_ms, claim, worker_json = argv
+    worker, lease_ms, claim, worker_json, machine, process = argv
     job |= {"attempt": str(int(job["attempt"]) + 1), "worker": worker, "claim": claim, "append_number": "0"}
     for name in ("due_at", "append_outcome"):
         job.pop(name, None)
@@ -52,6 +52,10 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...]) -> Any
     space.queues[job["queue"]].pop(job["id"], None)
     space.due.pop(job["id"], None)
     space.leases[job["id"]] = now + int(lease_ms)
+    job["holder"] = f"{job['attempt']} {machine} {process}"
+    if machine:
+        space.holders.setdefault(machine, set()).add(process)
+        space.ttls["holders", machine] = now + HOLDERS_TTL_S * 1000
     return ["ok", int(job["attempt"]), seq, flat(job)]
 
 

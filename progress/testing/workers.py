@@ -88,6 +88,27 @@ def worker_seen(space: Keyspace, worker: str, ttl_s: str, *queues: str) -> Any:
     return 1
 
 
+def holders(space: Keyspace, machine: str) -> Any:
+    """holders.lua"""
+    now = space.now()
+    if machine in space.holders:
+        space.ttls["holders", machine] = now + keys.HOLDERS_TTL_S * 1000
+    return sorted(space.holders.get(machine, ()))
+
+
+def bury(space: Keyspace, machine: str, *processes: str) -> Any:
+    """bury.lua"""
+    now, found = space.now(), []
+    for process in processes:
+        space.holders.get(machine, set()).discard(process)
+    for job_id in sorted(space.leases, key=lambda one: (space.leases[one], one)):
+        job = space.jobs[job_id]
+        holders = {f"{job['attempt']} {machine} {process}" for process in processes}
+        if job["status"] == "running" and job.get("holder") in holders and space.lose(job, now):
+            found.append(job_id)
+    return _triples(space, found)
+
+
 def health(space: Keyspace, *queues: str) -> Any:
     """health.lua"""
     now, reply = space.now(), []

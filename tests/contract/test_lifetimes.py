@@ -1,6 +1,6 @@
 """What an ended job leaves in a real server: nothing that stays for ever."""
 
-from progress.commands import CreateJob, DeleteJob, Heartbeat, LongWaiting, Outcome, WorkerSeen
+from progress.commands import BeginAttempt, CreateJob, DeleteJob, Heartbeat, LongWaiting, Outcome, WorkerSeen
 from progress.connect import RedisExecutor
 from progress.jobs import NewJob
 from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, checkpoint, keys_without_ttl, on_redis, token
@@ -19,7 +19,7 @@ def test_no_key_of_an_ended_job_is_without_a_ttl(executor: RedisExecutor, redis_
         store.finish(job_id, 2, "retrying", ERROR)
         store.swept()
         store.run(LongWaiting("llm", 0))
-        store.begin(job_id)
+        store.run(BeginAttempt(job_id, "w", LEASE_MS, machine="m", process="1.1"))
         store.run(Heartbeat(LEASE_MS, ((job_id, 2),)))
         store.finish(job_id, 1, outcome, ERROR, attempt=2)
         store.run(Heartbeat(LEASE_MS, ((job_id, 2),)))

@@ -25,6 +25,8 @@ AGE_MS = (0, 600_000)
 ids = st.sampled_from([*IDS, *IDS[:1] * 10, "nope"])
 # 0 becomes the attempt that there is, or the number that is next: random ones are refused nearly always.
 numbers = st.sampled_from([0] * 9 + [1, 2, 3])
+machines = st.sampled_from(["m", "m", "m", "n", ""])
+processes = st.sampled_from(["1.1", "1.2"])
 outcomes = st.sampled_from(["retrying", "retrying", "released", "succeeded", "failed", "cancelled"])
 drafts = st.one_of(
     st.builds(lambda text: Draft.of("token", text=text), st.text(max_size=5)),
@@ -50,7 +52,11 @@ creations = st.builds(
     commands.CreateJob, new_jobs(), st.just(LIFETIMES), st.sampled_from(["", "k"]), st.sampled_from(["f", "g"])
 )
 attempts: st.SearchStrategy[Command[Any]] = st.one_of(
-    st.builds(commands.BeginAttempt, ids, st.just("w"), st.sampled_from(AGE_MS), claim=st.sampled_from("abcdefgh")),
+    st.builds(
+        commands.BeginAttempt,
+        *(ids, st.just("w"), st.sampled_from(AGE_MS), st.sampled_from("abcdefgh")),
+        *(machines, processes),
+    ),
     st.builds(
         commands.Append,
         *(ids, numbers, numbers, st.sampled_from(AGE_MS)),
@@ -82,6 +88,7 @@ others: st.SearchStrategy[Command[Any]] = st.one_of(
         st.integers(1, 3),
     ),
     st.builds(commands.Sweep, st.sampled_from(["a", "a", "b"]), st.just(10_000), st.just(100)),
+    st.builds(commands.Bury, machines, st.lists(processes, max_size=2).map(tuple)),
     st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS), st.booleans()),
     st.builds(commands.WorkerSeen, st.just("w"), st.lists(st.sampled_from(["llm", "cpu"]), max_size=2).map(tuple)),
     st.just(commands.ReadHealth(("llm", "cpu"))),
@@ -102,7 +109,11 @@ sequences = st.builds(
     lambda first, rest: [first, *rest], creations.filter(is_runnable), st.lists(steps, min_size=20, max_size=60)
 )
 
-LOOKS: tuple[Command[Any], ...] = (*map(commands.ReadJob, IDS), *(commands.ReadLog(job_id, 0) for job_id in IDS))
+LOOKS: tuple[Command[Any], ...] = (
+    *map(commands.ReadJob, IDS),
+    *(commands.ReadLog(job_id, 0) for job_id in IDS),
+    *map(commands.Holders, "mn"),
+)
 MOMENTS = ("created_at", "started_at", "finished_at", "due_at")
 
 
@@ -124,7 +135,7 @@ def timeless(value: Any) -> Any:
 
 def shown(command: Command[Any], reply: Any) -> Any:
     """What of a reply must be the same: all but moments, and the order of what was found in one millisecond."""
-    if isinstance(command, commands.Sweep | commands.LongWaiting):
+    if isinstance(command, commands.Sweep | commands.LongWaiting | commands.Bury | commands.Holders):
         return reply and set(reply)
     return timeless(reply)
 

@@ -7,6 +7,7 @@ import pytest
 from progress.claims import Claims
 from progress.commands import Command, ReadHealth
 from progress.errors import StoreUnavailable
+from progress.holder import Holder
 from progress.testing import Memory
 from tasks.queue import QueueUnavailable
 from tasks.recovery import LOST_AFTER_S, PRESENCE_EVERY, Sweeper
@@ -25,8 +26,8 @@ class Shop:
         self.queue = FakeQueue()
         self.store = Backend("memory", self.memory.executor, self.memory.advance)
 
-    def sweeper(self, name: str = "w", served: tuple[str, ...] = ("llm",)) -> Sweeper:
-        return Sweeper(Claims(self.memory.executor, lease_ms=LEASE_MS), self.queue, name, served)
+    def sweeper(self, name: str = "w", served: tuple[str, ...] = ("llm",), holder: Holder | None = None) -> Sweeper:
+        return Sweeper(Claims(self.memory.executor, lease_ms=LEASE_MS, holder=holder), self.queue, name, served)
 
     @property
     def enqueued(self) -> list[str]:
@@ -36,6 +37,29 @@ class Shop:
 @pytest.fixture
 def shop() -> Shop:
     return Shop()
+
+
+@pytest.fixture
+def here() -> Holder:
+    """This process. Skips where the system does not tell."""
+    found = Holder.here()
+    if found is None:
+        pytest.skip("no /proc here: a holder is lost when its lease is over")
+    return found
+
+
+def gone(here: Holder) -> Holder:
+    """A process of this machine that had this one's id before it."""
+    pid, _, began = here.process.partition(".")
+    return Holder(here.machine, f"{pid}.{int(began) - 1}")
+
+
+def held(shop: Shop, holder: Holder) -> str:
+    """A job that a process has begun."""
+    job_id = shop.store.create()
+    begun = Claims(shop.memory.executor, lease_ms=LEASE_MS, holder=holder).begin(job_id, "w")
+    assert begun.answer == "ok"
+    return job_id
 
 
 def rounds(sweeper: Sweeper, count: int = PRESENCE_EVERY) -> None:
@@ -61,6 +85,24 @@ def test_a_job_whose_worker_died_is_enqueued_again(shop: Shop) -> None:
     sweeper.sweep()
     assert shop.enqueued == [job_id]
     assert shop.store.read(job_id).status == "retrying"
+
+
+def test_a_job_whose_process_is_gone_is_enqueued_again_whoever_sweeps(shop: Shop, here: Holder) -> None:
+    shop.sweeper("other").sweep()
+    job_id = held(shop, gone(here))
+    alive, elsewhere = held(shop, here), held(shop, Holder("elsewhere", gone(here).process))
+    sweeper = shop.sweeper(holder=here)
+    sweeper.sweep()
+    assert shop.enqueued == [job_id]
+    assert [shop.store.read(one).status for one in (job_id, alive, elsewhere)] == ["retrying", "running", "running"]
+    sweeper.sweep()
+    assert shop.enqueued == [job_id]
+
+
+def test_a_worker_that_does_not_know_its_machine_buries_nobody(shop: Shop, here: Holder) -> None:
+    job_id = held(shop, gone(here))
+    shop.sweeper(holder=None).sweep()
+    assert shop.store.read(job_id).status == "running"
 
 
 def test_a_job_that_kills_its_workers_ends_as_failed(shop: Shop) -> None:

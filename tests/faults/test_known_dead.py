@@ -1,0 +1,134 @@
+"""Processes that their machine knows to be gone: their jobs do not wait for a lease of the default length."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from progress import keys
+from tests.faults.crew import Crew
+from tests.faults.following import Audience, Follower, spoken
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+SOON_S = 4
+"""The longest from a death to the next attempt where another process is ready for it; it takes about a second."""
+RESTART_S = 8
+"""The same where a new worker has to start first. Still less than the lease, of 10 s."""
+SORTS = (("llm", "threads"), ("cpu", "prefork"))
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Live]:
+    """An API, at default settings; each test brings its workers, and takes them along."""
+    with Live(model=False) as live:
+        live.start_api()
+        yield live
+
+
+@pytest.fixture
+def stage(house: Live) -> Iterator[Live]:
+    """The same, left without workers."""
+    before = len(house.children)
+    yield house
+    for child in house.children[before:]:
+        child.kill(group=True)
+        child.process.wait()
+
+
+@pytest.fixture
+def audience(stage: Live) -> Iterator[Audience]:
+    with Audience(stage) as audience:
+        yield audience
+
+
+def speaking(stage: Live, audience: Audience, file: Path, queue: str = "llm", pieces: int = 60) -> Follower:
+    """A job that has begun to speak, and its reader."""
+    job_id = stage.submit("journal", {"file": str(file), "pieces": pieces, "pause_s": 0.05}, queue=queue)
+    reader = audience.follow(job_id)
+    spoken(reader, 3)
+    return reader
+
+
+def holder_of(reader: Follower) -> int:
+    """The process that runs the newest attempt."""
+    return int(reader.of("started")[-1]["worker"].rpartition(":")[2])
+
+
+def next_attempt(reader: Follower, killed: float, within_s: float, attempt: int = 2) -> None:
+    """Returns once another attempt has begun, which must be soon after the kill."""
+    wait_until(lambda: len(reader.of("started")) == attempt, 30)
+    took = reader.when("started", attempt) - killed
+    print(f"next attempt after {took:.2f} s")
+    assert took < within_s
+
+
+def test_a_pool_process_that_was_killed(stage: Live, audience: Audience, tmp_path: Path) -> None:
+    stage.start_worker("cpu", "prefork", 2)
+    reader = speaking(stage, audience, tmp_path / "notes", "cpu")
+    for attempt in (2, 3):
+        os.kill(holder_of(reader), signal.SIGKILL)
+        next_attempt(reader, time.monotonic(), SOON_S, attempt)
+        spoken(reader, 3)
+
+
+@pytest.mark.parametrize(("queue", "pool"), SORTS)
+@pytest.mark.parametrize("group", [True, False], ids=["group", "main"])
+def test_a_worker_that_was_killed_while_another_is_there(
+    stage: Live, audience: Audience, tmp_path: Path, queue: str, pool: str, group: bool
+) -> None:
+    first = stage.start_worker(queue, pool, 3)
+    readers = [speaking(stage, audience, tmp_path / str(number), queue) for number in range(3)]
+    stage.start_worker(queue, pool, 3)
+    first.kill(group=group)
+    killed = time.monotonic()
+    for reader in readers:
+        next_attempt(reader, killed, SOON_S)
+    audience.wait(30)
+    audience.check()
+    assert {stage.job(reader.job_id)["attempt"] for reader in readers} == {2}
+
+
+@pytest.mark.parametrize("post", [(*sort, 2) for sort in SORTS], ids=[pool for _, pool in SORTS])
+def test_the_only_worker_that_is_started_again(
+    stage: Live, audience: Audience, tmp_path: Path, post: tuple[str, str, int]
+) -> None:
+    with Crew(stage, post) as crew:
+        reader = speaking(stage, audience, tmp_path / "notes", post[0])
+        crew.workers[0].kill(group=True)
+        next_attempt(reader, time.monotonic(), RESTART_S)
+        audience.wait(30)
+        assert stage.job(reader.job_id)["attempt"] == 2
+
+
+def test_a_worker_that_comes_back_after_redis_has_paused(stage: Live, audience: Audience, tmp_path: Path) -> None:
+    worker = stage.start_worker()
+    reader = speaking(stage, audience, tmp_path / "notes", pieces=200)
+    worker.kill(group=True)
+    # No worker sweeps for longer than half a lease, so that those who live would get another one to renew in.
+    pulse = stage.redis.command("GET", keys.PULSE)
+    wait_until(lambda: time.time() * 1000 > int(str(pulse)) + 500)
+    second = time.monotonic()
+    stage.start_worker()
+    next_attempt(reader, second, RESTART_S)
+
+
+def test_a_frozen_worker_is_not_buried(stage: Live, audience: Audience, tmp_path: Path) -> None:
+    frozen = [stage.start_worker(queue, pool, 2) for queue, pool in SORTS]
+    readers = [speaking(stage, audience, tmp_path / queue, queue) for queue, _ in SORTS]
+    for worker in frozen:
+        worker.kill(signal.SIGSTOP, group=True)
+    stage.start_worker("llm,cpu")
+    # Its sweeper looks at once, and twice a second.
+    until = time.monotonic() + 2
+    wait_until(lambda: time.monotonic() > until)
+    assert [stage.job(reader.job_id)["status"] for reader in readers] == ["running"] * 2
+    for worker in frozen:
+        worker.kill(signal.SIGCONT, group=True)
+    audience.wait(30)
+    assert [stage.job(reader.job_id)["attempt"] for reader in readers] == [1, 1]
