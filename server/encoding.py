@@ -18,8 +18,8 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Encode = Callable[[Sequence[Entry]], bytes]
 
 
-class TextVoided(Exception):
-    """Text that was sent already no longer counts, and plain text has no way to say so."""
+class TextBroken(Exception):
+    """What was sent as plain text no longer counts, or is not the whole: only a cut connection can say so."""
 
 
 def sse_block(entry: Entry) -> bytes:
@@ -34,15 +34,11 @@ def goodbye() -> bytes:
     return b"retry: %d\n" % random.randint(100, 1000)  # noqa: S311  # spreads re-connects, guards nothing
 
 
-def encoder(request: StreamRequest, job: Job) -> Encode:
-    """How batches of a job's log become bytes."""
-    match request.format:
-        case "sse":
-            return lambda batch: b"".join([sse_block(entry) for entry in batch if request.wants(entry.type)])
-        case "text":
-            return TextEncoder(request.channel, job).encode
-        case _:
-            return lambda batch: b"".join([entry.raw + b"\n" for entry in batch if request.wants(entry.type)])
+def encoder(request: StreamRequest) -> Encode:
+    """How batches of a log become bytes, in the formats that have no memory: all but plain text."""
+    if request.format == "sse":
+        return lambda batch: b"".join([sse_block(entry) for entry in batch if request.wants(entry.type)])
+    return lambda batch: b"".join([entry.raw + b"\n" for entry in batch if request.wants(entry.type)])
 
 
 class TextEncoder:
@@ -52,14 +48,16 @@ class TextEncoder:
         self._channel = channel
         self._voids = job.void_ranges()
         self._sent = 0
+        self.whole = True
+        """Whether nothing was missing in the log."""
 
     def encode(self, batch: Sequence[Entry]) -> bytes:
-        """Raises TextVoided where text that was sent has become void."""
+        """Raises TextBroken where text that was sent has become void."""
         pieces = []
         for entry in batch:
             if not isinstance(entry, Event):
-                continue
-            if entry.type == "started":
+                self.whole = False
+            elif entry.type == "started":
                 self._check(entry)
             elif entry.type == "token" and entry.channel == self._channel and not self._is_void(entry.seq):
                 pieces.append(str(entry.data["text"]))
@@ -71,4 +69,4 @@ class TextEncoder:
 
     def _check(self, started: Event) -> None:
         if self._sent > int(started.data["rollback_to"]):
-            raise TextVoided
+            raise TextBroken

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from progress.errors import StoreUnavailable
 from progress.hub import RETRY_S, Hub, HubClosing, Subscription
 from progress.jobs import Job
-from server.encoding import HEADERS, PING, RETRY_MS, Encode, TextVoided, encoder, goodbye
+from server.encoding import HEADERS, PING, RETRY_MS, Encode, TextBroken, TextEncoder, encoder, goodbye
 from server.negotiation import MEDIA_TYPES, StreamRequest
 from server.state import State, Ticking
 
@@ -42,11 +42,12 @@ class Relay(EventSourceResponse):
                          media_type=MEDIA_TYPES[request.format])  # fmt: skip
         self._state = state
         self._hub: Hub = state.hub
-        self._encode: Encode = encoder(request, job)
+        self._text = TextEncoder(request.channel, job) if request.format == "text" else None
+        self._encode: Encode = self._text.encode if self._text else encoder(request)
         self._is_sse = request.format == "sse"
         self._shares = self._is_sse and request.types is None
         # Plain text has a memory (of what became void), so what was encoded must be sent.
-        self._drivable = request.format != "text"
+        self._drivable = self._text is None
         self._subscription: Subscription
         self._send: Send
         self._owner: asyncio.Task[Any] | None = None
@@ -91,9 +92,9 @@ class Relay(EventSourceResponse):
     def _give_up(self, failure: BaseException) -> None:
         if self._owner:
             self._owner.uncancel()
-        # After void text, returning without a last chunk makes the server cut the connection: the client sees that
-        # what it has is not the whole, as it would not after a clean end.
-        if not isinstance(failure, TextVoided):
+        # Returning without a last chunk makes the server cut the connection: the client sees that the text it has is
+        # not the right one, as it would not after a clean end.
+        if not isinstance(failure, TextBroken):
             raise failure
 
     def wake(self) -> None:
@@ -166,11 +167,11 @@ class Relay(EventSourceResponse):
                     return
                 await self._send_first(self._encode(entries))
         except HubClosing:
-            await self._end(goodbye() if self._is_sse else b"")
+            await self._end(goodbye() if self._is_sse else b"", whole=False)
         except OSError:
             self._done = True  # The client has left, and this server says so in this way.
         else:
-            await self._end(b"")
+            await self._end(b"", whole=not self._subscription.lost)
 
     async def _send_first(self, body: bytes) -> None:
         if body and self._first and self._is_sse:
@@ -180,8 +181,10 @@ class Relay(EventSourceResponse):
             self._quiet = False
             await self._send(_chunk(body))
 
-    async def _end(self, body: bytes) -> None:
+    async def _end(self, body: bytes, *, whole: bool) -> None:
         self._done = True
+        if self._text and not (whole and self._text.whole):
+            raise TextBroken
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 

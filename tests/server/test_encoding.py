@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from progress.events import Event, Gap
-from progress.hub import Entry
 from progress.jobs import Job
-from server.encoding import TextEncoder, TextVoided, encoder, goodbye, sse_block
+from server.encoding import TextBroken, TextEncoder, encoder, goodbye, sse_block
 from server.negotiation import Format, StreamRequest
 
 
@@ -54,7 +53,7 @@ def test_the_last_line_of_a_stream_that_will_be_back_is_a_short_pause() -> None:
 
 @pytest.mark.parametrize("form", ["sse", "ndjson"])
 def test_what_was_not_asked_for_is_left_out(form: Format) -> None:
-    encode = encoder(asked(form, frozenset({"log"})), job())
+    encode = encoder(asked(form, frozenset({"log"})))
     assert encode([said(1, "no")]) == b""
     body = encode([said(2, "no"), event(3, "log", message="m"), GAP, event(9, "failed", error={})])
     assert [b'"type":"%b"' % kind in body for kind in (b"token", b"log", b"gap", b"failed")] == [
@@ -67,13 +66,21 @@ def test_what_was_not_asked_for_is_left_out(form: Format) -> None:
 
 def test_a_line_of_ndjson_is_the_event_itself() -> None:
     one, other = said(1, "a"), said(2, "b")
-    assert encoder(asked("ndjson"), job())([one, other]) == one.raw + b"\n" + other.raw + b"\n"
+    assert encoder(asked("ndjson"))([one, other]) == one.raw + b"\n" + other.raw + b"\n"
 
 
 def test_text_is_that_of_one_channel() -> None:
-    batch: list[Entry] = [said(1, "a"), said(2, "b", channel="notes"), event(3, "log", message="m"), GAP, said(9, "c")]
-    assert encoder(asked("text"), job())(batch) == b"ac"
-    assert TextEncoder("notes", job()).encode(batch) == b"b"
+    batch = [said(1, "a"), said(2, "b", channel="notes"), event(3, "log", message="m"), said(4, "c")]
+    for channel, text in (("main", b"ac"), ("notes", b"b")):
+        encoder = TextEncoder(channel, job())
+        assert encoder.encode(batch) == text
+        assert encoder.whole
+
+
+def test_text_that_something_is_missing_in_is_not_the_whole() -> None:
+    encoder = TextEncoder("main", job())
+    assert encoder.encode([said(1, "a"), GAP, said(9, "c")]) == b"ac"
+    assert not encoder.whole
 
 
 def test_text_that_no_longer_counts_is_left_out() -> None:
@@ -86,7 +93,7 @@ def test_text_that_no_longer_counts_is_left_out() -> None:
 def test_text_that_was_sent_and_is_void_cannot_be_taken_back() -> None:
     encode = TextEncoder("main", job()).encode
     assert encode([said(3, "sent")]) == b"sent"
-    with pytest.raises(TextVoided):
+    with pytest.raises(TextBroken):
         encode([started(5, 0)])
 
 

@@ -222,7 +222,7 @@ async def test_a_planned_shutdown_ends_every_stream_at_an_event(api: Api, writer
         await reader.until_body(b"said")
         api.state.hub.announce_close()
         await reader.end()
-    assert reader.complete
+    assert reader.complete == (form != "text"), "text has no other way to say that it is not the whole"
     goodbye = re.search(rb"\n\nretry: (\d+)\n$", reader.body)
     if form == "sse":
         assert goodbye
@@ -248,7 +248,8 @@ async def test_a_stream_stays_open_while_redis_is_away(api: Api, writer: Writer)
     assert asked == 3
 
 
-async def test_a_job_that_is_deleted_under_a_reader_ends_its_stream(api: Api, writer: Writer) -> None:
+@pytest.mark.parametrize("form", ["sse", "text"])
+async def test_a_job_that_is_deleted_under_a_reader_ends_its_stream(api: Api, writer: Writer, form: str) -> None:
     writer.say("gone")
     writer.finish()
 
@@ -258,10 +259,21 @@ async def test_a_job_that_is_deleted_under_a_reader_ends_its_stream(api: Api, wr
             api.worker.run(DeleteJob(writer.job_id))
 
     api.memory.before = delete
-    async with api.exchange(path(writer.job_id)) as reader:
+    async with api.exchange(path(writer.job_id, f"format={form}")) as reader:
         await reader.end()
-    assert reader.complete
-    assert b'"type":"gap","lost_from":1,"lost_to":4' in reader.body
+    assert reader.complete == (form == "sse")
+    assert (b'"type":"gap","lost_from":1,"lost_to":4' in reader.body) == (form == "sse")
+
+
+async def test_plain_text_of_a_job_whose_record_goes_is_cut_and_not_ended(api: Api, writer: Writer) -> None:
+    async with api.exchange(path(writer.job_id, "format=text")) as reader:
+        writer.say("half")
+        await reader.until_body(b"half")
+        feed = api.state.hub.feeds[writer.job_id]
+        feed.end(lost=True)
+        feed.wake()
+        await reader.end()
+    assert not reader.complete
 
 
 async def test_silence_is_broken_by_a_comment_without_a_blank_line(api: Api, writer: Writer) -> None:
