@@ -6,10 +6,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from tests.support.live import Child, Live
+from tests.support.live import Child, Live, Post
 
-Post = tuple[str, str, int]
-"""The queues, pool and concurrency of one worker."""
 POLL_S: Final = 0.1
 
 
@@ -36,7 +34,7 @@ class Crew:
                     self.workers[number] = self._live.launch_worker(*self._posts[number])
 
     def __enter__(self) -> Self:
-        self.workers = [self._live.start_worker(*post) for post in self._posts]
+        self.workers = self._live.start_workers(*self._posts)
         self._thread.start()
         return self
 

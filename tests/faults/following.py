@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
@@ -30,10 +31,27 @@ def final_text(events: list[dict[str, Any]]) -> str:
     return "".join(text for _, text in held)
 
 
-class Follower:
-    """One reader of one job, by SSE; ``connections`` counts how often it had to come."""
+def joined(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """One event for neighbouring ones; raises AssertionError where they cannot be one."""
+    last = events[-1]
+    if len(events) == 1:
+        return last
+    assert {(event["type"], event["attempt"], event.get("channel")) for event in events} == {
+        ("token", last["attempt"], last.get("channel"))
+    }, f"more than neighbouring tokens lies between two events: {events}"
+    return {**last, "text": "".join(event["text"] for event in events)}
 
-    def __init__(self, live: Live, job_id: str, *, exact: bool) -> None:
+
+class Follower:
+    """One reader of one job, by SSE; ``connections`` counts how often it had to come.
+
+    Args:
+        patience: asked before each connection after how many seconds the reader leaves it, if at all.
+    """
+
+    def __init__(
+        self, live: Live, job_id: str, *, exact: bool, patience: Callable[[], float | None] = lambda: None
+    ) -> None:
         self.job_id = job_id
         self.exact = exact
         self.events: list[dict[str, Any]] = []
@@ -41,6 +59,7 @@ class Follower:
         self.connections = 0
         self.status = 0
         self._live = live
+        self._patience = patience
 
     def __repr__(self) -> str:
         return (
@@ -84,12 +103,24 @@ class Follower:
         ends = [event for event in self.events if event["type"] in ENDED]
         assert ends == self.events[-1:], "a job ends once, and last"
 
+    def check_against(self, log: list[dict[str, Any]]) -> None:
+        """Raises AssertionError where an event is not what the log says at its place."""
+        there = {event["seq"]: event for event in log}
+        before = 0
+        for event in self.events:
+            positions = range(before + 1, event["seq"] + 1)
+            assert there.keys() >= set(positions), f"{event} is not in the log"
+            assert event == joined([there[seq] for seq in positions]), "one seq has two contents"
+            before = event["seq"]
+        assert self.text == final_text(log)
+
     async def follow(self) -> None:
         """Reads to the end, over as many connections as it takes."""
         while not self.ended:
             self.connections += 1
             with suppress(*BROKEN):
-                await self.connect()
+                async with asyncio.timeout(self._patience()):
+                    await self.connect()
             await asyncio.sleep(PAUSE_S)
 
     async def connect(self) -> None:
@@ -128,6 +159,34 @@ class SocketFollower(Follower):
                 self.code = socket.close_code
 
 
+class TextFollower(Follower):
+    """A reader of the plain text: what it has counts only if the server has ended it well, else it begins anew."""
+
+    complete = False
+    held = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.complete or self.status == 404
+
+    @property
+    def text(self) -> str:
+        return self.held
+
+    def check(self) -> None:
+        """There is nothing to see in text alone."""
+
+    async def connect(self) -> None:
+        self.held, body = "", b""
+        with await Stream.open(self._live.port, f"/v1/jobs/{self.job_id}/events?format=text") as stream:
+            self.status = stream.status
+            async for piece in stream.pieces():
+                body += piece
+                # What is incomplete at the end of a piece is there with the next one.
+                self.held = body.decode(errors="ignore") if stream.status == 200 else ""
+            self.complete = stream.complete and stream.status == 200
+
+
 class Audience:
     """Readers in a thread of their own, so that a test can break things meanwhile. A context manager."""
 
@@ -138,9 +197,16 @@ class Audience:
         self._following: list[Future[None]] = []
         self.readers: list[Follower] = []
 
-    def follow(self, job_id: str, *, exact: bool = True, sort: type[Follower] = Follower) -> Follower:
+    def follow(
+        self,
+        job_id: str,
+        *,
+        exact: bool = True,
+        sort: type[Follower] = Follower,
+        patience: Callable[[], float | None] = lambda: None,
+    ) -> Follower:
         """A reader of a job, from its start."""
-        reader = sort(self._live, job_id, exact=exact)
+        reader = sort(self._live, job_id, exact=exact, patience=patience)
         self.readers.append(reader)
         self._following.append(asyncio.run_coroutine_threadsafe(reader.follow(), self._loop))
         return reader
@@ -160,6 +226,13 @@ class Audience:
         for reader in self.readers:
             reader.check()
             assert texts.setdefault(reader.job_id, reader.text) == reader.text
+
+    def check_against(self, log_of: Callable[[str], list[dict[str, Any]]]) -> None:
+        """Checks them against the logs of their jobs as well, which must be there."""
+        self.check()
+        logs = {job_id: log_of(job_id) for job_id in {reader.job_id for reader in self.readers}}
+        for reader in self.readers:
+            reader.check_against(logs[reader.job_id])
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -72,7 +72,7 @@ def silent(task_input: SilentInput, progress: Progress) -> dict[str, bool]:
 
 
 class FailInput(BaseModel):
-    """How to fail, for how many attempts, and how long before the next one."""
+    """How to fail, for how many attempts, and how long before the crash or the next attempt."""
 
     how: str = "error"
     attempts: int = 100
@@ -93,6 +93,7 @@ def fail(task_input: FailInput, progress: Progress) -> dict[str, int]:
         case "result":
             return {"attempt": float("nan")}  # type: ignore[dict-item]  # what a task ought not to return
         case "crash":
+            time.sleep(task_input.after_s)
             os._exit(9)
         case _:
             raise RuntimeError("told to fail")
@@ -105,14 +106,18 @@ class JournalInput(BaseModel):
     pieces: int = Field(10, ge=0)
     pause_s: float = Field(0.05, ge=0)
     silent: bool = False
+    checkpoint_every: int = Field(0, ge=0)
 
 
 @job("journal", queue="llm", backoff_s=(0.05, 0.1))
 def journal(task_input: JournalInput, progress: Progress) -> dict[str, int]:
     """Writes a line for each attempt, piece and end to a file: what was done, whatever became of the record."""
+    first = progress.resumed.state if progress.resumed else 0
     with Path(task_input.file).open("a", buffering=1) as file:
         print(progress.attempt, "begins", file=file)
-        for number in range(task_input.pieces):
+        for number in range(first, task_input.pieces):
+            if number > first and task_input.checkpoint_every and number % task_input.checkpoint_every == 0:
+                progress.checkpoint(number)
             if not task_input.silent:
                 progress.token(f"{number} ")
             print(progress.attempt, number, file=file)

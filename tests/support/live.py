@@ -1,6 +1,7 @@
 """A whole Jobcast for tests: real processes on a real Redis, each on a free port, none left behind."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 ROOT: Final = Path(__file__).parents[2]
+Post = tuple[str, str, int]
+"""The queues, pool and concurrency of one worker."""
 START_S: Final = 30.0
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -77,6 +80,7 @@ class Live:
         self.ws_url = f"ws://{LOOPBACK}:{self.port}"
         self.settings = settings
         self.children: list[Child] = []
+        self._numbers = itertools.count()
         self.api: Child | None = None
         self.model: Child | None = None
 
@@ -124,13 +128,19 @@ class Live:
 
     def start_worker(self, queue: str = "llm", pool: str = "threads", concurrency: int = 50) -> Child:
         """Starts a worker and returns once it takes jobs."""
-        child = self.launch_worker(queue, pool, concurrency)
-        self._until(lambda: "worker ready" in child.output(), child)
+        (child,) = self.start_workers((queue, pool, concurrency))
         return child
+
+    def start_workers(self, *posts: Post) -> list[Child]:
+        """Starts workers beside each other and returns once all of them take jobs."""
+        children = [self.launch_worker(*post) for post in posts]
+        for child in children:
+            self._until(lambda child=child: "worker ready" in child.output(), child)
+        return children
 
     def launch_worker(self, queue: str = "llm", pool: str = "threads", concurrency: int = 50) -> Child:
         """Starts a worker and does not wait for it."""
-        name = f"worker-{queue}-{len(self.children)}"
+        name = f"worker-{queue}-{next(self._numbers)}"
         options = ("--queues", queue, "--pool", pool, "--concurrency", str(concurrency))
         return self.start(name, "-m", "server.cli", "worker", *options)
 
