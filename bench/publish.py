@@ -46,11 +46,11 @@ def through_publisher(executor: RedisExecutor, committer: Committer, seconds: fl
 
 def script_a_token(executor: RedisExecutor, seconds: float) -> float:
     """The same with one append a token, waited for."""
-    job = running_job(executor)
+    claim = running_job(executor)
     (draft,) = token_drafts(" token")
     began = time.perf_counter()
     tokens = 0
     while time.perf_counter() - began < seconds:
         tokens += 1
-        executor.run(Append(job.id, job.attempt, tokens, 600_000, (draft,)))
+        executor.run(Append(claim, tokens, 600_000, (draft,)))
     return tokens / (time.perf_counter() - began)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from bench.rig import cpu_s, publisher, redis, running_job, server, spread
+from progress.commands import Claim
 from progress.connect import RedisExecutor
-from progress.jobs import Job
 from progress.publisher import Committer
 
 DESIGNS = ("jobcast", "shared", "per_client")
@@ -47,9 +47,9 @@ async def read(url: str, job_id: str, counts: Counts, ready: asyncio.Semaphore) 
         writer.close()
 
 
-def speak(jobs: Sequence[Job], committer: Committer, rate: float, stop: threading.Event) -> None:
+def speak(jobs: Sequence[Claim], committer: Committer, rate: float, stop: threading.Event) -> None:
     """Publishes to every job ``rate`` times a second, spread evenly."""
-    publishers = [publisher(committer, job, flush_ms=0) for job in jobs]
+    publishers = [publisher(committer, claim, flush_ms=0) for claim in jobs]
     step, due, at = 1 / (rate * len(jobs)), time.monotonic(), 0
     while not stop.is_set():
         publishers[at % len(jobs)].token(f"t={time.monotonic_ns()};")
@@ -60,12 +60,12 @@ def speak(jobs: Sequence[Job], committer: Committer, rate: float, stop: threadin
 
 
 async def measure(
-    url: str, pid: int, plan: tuple[Sequence[Job], int, float, float], committer: Committer
+    url: str, pid: int, plan: tuple[Sequence[Claim], int, float, float], committer: Committer
 ) -> list[float]:
     """CPU seconds per million deliveries, share delivered, median and 99th percentile of latency in ms."""
     jobs, readers, rate, seconds = plan
     counts, ready, stop = Counts(), asyncio.Semaphore(0), threading.Event()
-    tasks = [asyncio.create_task(read(url, job.id, counts, ready)) for job in jobs for _ in range(readers)]
+    tasks = [asyncio.create_task(read(url, job.job_id, counts, ready)) for job in jobs for _ in range(readers)]
     for _ in tasks:
         await ready.acquire()
     speaker = threading.Thread(target=speak, args=(jobs, committer, rate, stop))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 
-from progress.commands import BeginAttempt, CreateJob, Lifetimes
+from progress.commands import BeginAttempt, Claim, CreateJob, Lifetimes
 from progress.connect import RedisExecutor, ping
 from progress.errors import StoreUnavailable
-from progress.jobs import Job, NewJob
+from progress.jobs import NewJob
 from progress.publisher import Committer, Publisher
 from server.embedded import LOOPBACK, find_server, free_port
 
@@ -94,18 +94,18 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def running_job(executor: RedisExecutor) -> Job:
-    """A job that an attempt holds."""
+def running_job(executor: RedisExecutor) -> Claim:
+    """A job that an attempt holds: the right to write to it."""
     new = NewJob("generate", {"prompt": "bench"}, "llm")
     executor.run(CreateJob(new, Lifetimes(600, 600, 100_000)))
-    job = executor.run(BeginAttempt(new.id, "bench", 600_000)).job
-    assert job is not None
-    return job
+    claim = executor.run(BeginAttempt(new.id, "bench", 600_000)).claim
+    assert claim is not None
+    return claim
 
 
-def publisher(committer: Committer, job: Job, *, flush_ms: int = 20) -> Publisher:
+def publisher(committer: Committer, claim: Claim, *, flush_ms: int = 20) -> Publisher:
     """The write end of a running job."""
-    return Publisher(committer, job.id, job.attempt, lease_ms=600_000, flush_ms=flush_ms)
+    return Publisher(committer, claim, lease_ms=600_000, flush_ms=flush_ms)
 
 
 def spread(values: list[float], unit: str = "") -> str:

@@ -32,9 +32,8 @@ def run(rounds: int, seconds: float) -> None:
             speaker = threading.Thread(target=speak, args=(jobs, committer, RATE, stop))
             speaker.start()
             try:
-                print(
-                    f"    beside {STREAMS} streams  {asyncio.run(beside(address, [job.id for job in jobs], seconds))}"
-                )
+                busy = asyncio.run(beside(address, [job.job_id for job in jobs], seconds))
+                print(f"    beside {STREAMS} streams  {busy}")
             finally:
                 stop.set()
                 speaker.join()

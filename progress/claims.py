@@ -26,7 +26,8 @@ from progress.errors import AttemptReleased, AttemptTimeout, StoreUnavailable
 from progress.events import MAIN_CHANNEL
 from progress.holder import Holder
 from progress.jobs import Job
-from progress.publisher import OVER, Publisher
+from progress.publisher import SET_BACK, Publisher
+from progress.unsynced import KEPT_S
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +53,16 @@ class Claims:
 
     def begin(self, job_id: str, worker: str) -> Begun:
         """Claims a job, or says why there is nothing to run."""
-        known = {"machine": self._holder.machine, "process": self._holder.process} if self._holder else {}
-        return self._executor.run(BeginAttempt(job_id, worker, self._lease_ms, **known))
+        machine, process = (self._holder.machine, self._holder.process) if self._holder else ("", "")
+        return self._executor.run(BeginAttempt(job_id, worker, self._lease_ms, machine=machine, process=process))
 
-    def beat(self, publishers: tuple[Publisher, ...]) -> None:
-        """Renews the leases of attempts, and tells those that are over."""
-        pairs = tuple((publisher.job_id, publisher.attempt) for publisher in publishers)
-        answers = self._executor.run(Heartbeat(self._lease_ms, pairs))
+    def beat(self, publishers: tuple[Publisher, ...]) -> set[Publisher]:
+        """Renews leases, and tells the attempts that are over; returns those of which Redis has lost nothing."""
+        attempts = tuple((publisher.claim, publisher.answered) for publisher in publishers)
+        answers = self._executor.run(Heartbeat(self._lease_ms, attempts))
         for publisher, answer in zip(publishers, answers, strict=True):
-            if answer != "ok" and publisher.over is None:
-                publisher.stop(OVER[answer]())
+            publisher.heard(answer)
+        return {publisher for publisher, answer in zip(publishers, answers, strict=True) if answer not in SET_BACK}
 
     def seen(self, worker: str, queues: tuple[str, ...]) -> None:
         """Notes that a worker serves some queues."""
@@ -132,6 +133,7 @@ class Keeper:
         self._given_up: WeakSet[Publisher] = WeakSet()
         self._every_s = min(BEAT_S, lease_s / 4)
         self._held: set[Publisher] = set()
+        self._ended: dict[Publisher, float] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -143,9 +145,11 @@ class Keeper:
             self._held.add(publisher)
 
     def release(self, publisher: Publisher) -> None:
-        """No longer renews it."""
+        """No longer renews it; its end is watched over until Redis has it on disk."""
         with self._lock:
             self._held.discard(publisher)
+            if publisher.finished:
+                self._ended[publisher] = time.monotonic()
 
     @property
     def held(self) -> tuple[Publisher, ...]:
@@ -161,10 +165,9 @@ class Keeper:
     def _run(self) -> None:
         while not self._closing.wait(self._every_s):
             held = self.held
-            if held:
-                self._stop_late(held)
-                self._beat(held)
-                self._leave_deaf(held)
+            self._stop_late(held)
+            self._beat(held)
+            self._leave_deaf(held)
 
     def _stop_late(self, held: tuple[Publisher, ...]) -> None:
         now, let_go = time.monotonic(), self._let_go()
@@ -184,7 +187,17 @@ class Keeper:
                 threading.Thread(target=self._give_up, args=(publisher,), name="give-up", daemon=True).start()
 
     def _beat(self, held: tuple[Publisher, ...]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            ended = tuple(self._ended)
+        if not held and not ended:
+            return
         try:
-            self._claims.beat(held)
+            unharmed = self._claims.beat(held + ended)
         except StoreUnavailable as error:
             logger.warning("%d leases not renewed: %s", len(held), error)
+            return
+        with self._lock:
+            for publisher in ended:
+                if not publisher.finished or (publisher in unharmed and self._ended[publisher] < now - KEPT_S):
+                    del self._ended[publisher]

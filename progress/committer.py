@@ -6,9 +6,10 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from progress.commands import Append, Appended, FinishAttempt, Finished
+from progress.commands import Append, Appended, Command, FinishAttempt, Finished
 from progress.connect import Executor
 from progress.errors import StoreUnavailable
 
@@ -53,9 +54,15 @@ class Committer:
             try:
                 return self._executor.run(command)
             except StoreUnavailable as error:
-                logger.warning("job %s: end not recorded, again in %.2f s: %s", command.job_id, pause, error)
+                logger.warning("job %s: end not recorded, again in %.2f s: %s", command.claim.job_id, pause, error)
                 time.sleep(pause)
                 pause = min(pause * 2, longest)
+
+    def write_again(self, commands: Sequence[Command[Any]]) -> None:
+        """Makes writes once more that Redis has lost, in order; those that it has not lost do nothing."""
+        for answer in self._executor.run_many(commands) if commands else ():
+            if isinstance(answer, StoreUnavailable):
+                logger.warning("not written again: %s", answer)
 
     def close(self) -> None:
         """Writes what is held, as far as Redis is there for it, and ends the thread."""

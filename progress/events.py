@@ -114,6 +114,11 @@ class Event:
         return self.type in TERMINAL
 
     @property
+    def follows(self) -> int:
+        """The ``seq`` of the event before it, which is another one than ``seq - 1`` where numbers were passed over."""
+        return int(self.data.get("follows", self.seq - 1))
+
+    @property
     def channel(self) -> str:
         """Of a token: the output that it belongs to."""
         # Inside a text the quotes would be escaped: this is the member, and most events have none.

@@ -149,7 +149,9 @@ class Feed:
         self._tail_bytes = sum(len(event.raw) for event in keep)
 
 
-def gap_before(cursor: int, first: int | None, end: int, job_id: str) -> Gap | None:
+def gap_before(cursor: int, first: Event | None, end: int, job_id: str) -> Gap | None:
     """The gap between a cursor and the first event that there still is (None: there is none up to ``end``)."""
-    upto = end if first is None else first - 1
-    return Gap(cursor + 1, upto, job_id) if upto > cursor else None
+    upto = end if first is None else first.seq - 1
+    if upto <= cursor or (first and first.follows == cursor):
+        return None
+    return Gap(cursor + 1, upto, job_id)

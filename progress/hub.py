@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final, TypeVar
 
 from progress import keys
+from progress.audit import AUDIT_S, Audit
 from progress.commands import LogPage
 from progress.errors import JobNotFound, StoreUnavailable
 from progress.events import Event
@@ -20,8 +21,6 @@ __all__ = ["AUDIT_S", "RETRY_S", "ActivityReader", "Entry", "Hub", "HubClosing",
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-AUDIT_S: Final = 5.0
-"""How often the Hub compares its heads with the Logs: the net under a lost message that nothing followed."""
 SLACK_S: Final = 3 * AUDIT_S
 """What a job that is read may go beyond its time before the next audit says so again."""
 _LIVE: Final = len(keys.LIVE)
@@ -48,18 +47,24 @@ class Hub:
         self.waiting: set[Wakeable] = set()
         self._store = store
         self._listener = listener
-        self._audit_s = audit_s
         self._opening: dict[str, _Opening] = {}
         self._reading: dict[tuple[Feed, int], asyncio.Task[LogPage]] = {}
         self._catching_up: dict[Feed, asyncio.Task[None]] = {}
         self._watching: set[asyncio.Task[None]] = set()
-        self._audit_wanted = asyncio.Event()
-        self._audit: asyncio.Task[None] | None = None
+        self._audit = Audit(
+            store,
+            listener,
+            self.feeds,
+            every_s=audit_s,
+            watch=lambda feeds: self._watch(feeds, SLACK_S),
+            catch_up=self._catch_up,
+        )
+        self._auditing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Opens the pub/sub connection and begins to audit."""
         self._listener.start(self._on_batch, self._on_connected)
-        self._audit = asyncio.create_task(self._audit_forever(), name="hub-audit")
+        self._auditing = asyncio.create_task(self._audit.run(), name="hub-audit")
 
     def announce_close(self) -> None:
         """Lets every reader end at an event boundary, now."""
@@ -72,7 +77,7 @@ class Hub:
         self.announce_close()
         tasks: list[asyncio.Task[Any]] = [*self._reading.values(), *self._catching_up.values(), *self._watching]
         tasks += [opening.task for opening in self._opening.values()]
-        tasks += [self._audit] if self._audit else []
+        tasks += [self._auditing] if self._auditing else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -213,7 +218,7 @@ class Hub:
             reader.push(events)
 
     def _on_connected(self) -> None:
-        self._audit_wanted.set()
+        self._audit.reconnected()
         for reader in self.activity_readers:
             reader.missed()
 
@@ -243,34 +248,6 @@ class Hub:
         feed.take(page)
         feed.wake()
         return not page.events or feed.head >= max(page.last_seq or 0, feed.furthest)
-
-    async def _audit_forever(self) -> None:
-        pause_s = self._audit_s
-        while True:
-            # Not `wait_for`: before Python 3.12 it may swallow a cancel that comes as the wait ends.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._audit_wanted.wait()
-            self._audit_wanted.clear()
-            self._watch(self.feeds.values(), SLACK_S)
-            agreed = await self._compare([feed for feed in self.feeds.values() if not feed.closed])
-            pause_s = self._audit_s if agreed else RETRY_S
-            for feed in self.feeds.values():
-                feed.forget_pages()
-
-    async def _compare(self, feeds: list[Feed]) -> bool:
-        """Finds Feeds that have missed something; False where Redis could not be asked."""
-        if not feeds:
-            return True
-        try:
-            heads = await self._store.heads(tuple(feed.job_id for feed in feeds))
-        except StoreUnavailable as error:
-            logger.warning("audit put off: %s", error)
-            return False
-        for feed, head in zip(feeds, heads, strict=True):
-            if head is None or head > feed.head:
-                self._catch_up(feed)
-        return True
 
     async def follow_activity(self, stack: AsyncExitStack) -> ActivityReader:
         """A reader of every job's state changes and progress from now on; it leaves with ``stack``.

@@ -19,6 +19,8 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | sweeper | string | the worker that sweeps | half a lease, within SWEEPER_TTL_MS |
 | pulse | string | epoch ms until which another worker should have asked to sweep | PULSE_TTL_S |
 | grace | string | epoch ms until which no attempt counts as lost | one lease |
+| server | string | the first digits of Redis's run id: another one is another server, or one restarted | for ever |
+| unsettled | string | epoch ms until which holders may write again what a crash of Redis has lost | SETTLE_MS |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
 
@@ -38,6 +40,8 @@ UNREAD: Final = f"{PREFIX}unread"
 PULSE: Final = f"{PREFIX}pulse"
 GRACE: Final = f"{PREFIX}grace"
 HOLDERS: Final = f"{PREFIX}holders:"
+SERVER: Final = f"{PREFIX}server"
+UNSETTLED: Final = f"{PREFIX}unsettled"
 WORKERS: Final = f"{PREFIX}workers:"
 SWEEPER: Final = f"{PREFIX}sweeper"
 LIVE: Final = f"{PREFIX}live:"
@@ -51,6 +55,9 @@ SWEEPER_TTL_MS: Final = (1_000, 3_000)
 PASSED_TTL_S: Final = 60
 PULSE_TTL_S: Final = 3_600
 HOLDERS_TTL_S: Final = 3_600
+SETTLE_MS: Final = 3_000
+ROOM: Final = 1_000_000
+"""How many numbers of a log are passed over where a crash of Redis may have lost events that readers have seen."""
 
 
 def live(job_id: str) -> str:
@@ -59,7 +66,7 @@ def live(job_id: str) -> str:
 
 
 def lua_table() -> str:
-    """The names above, and the TTLs that no caller gives, as a Lua table, so that scripts spell none of their own."""
+    """The names above, and figures that no caller gives, as a Lua table, so that scripts spell none of their own."""
     names = {
         "job": JOB,
         "log": LOG,
@@ -76,6 +83,10 @@ def lua_table() -> str:
         "grace": GRACE,
         "holders": HOLDERS,
         "holders_ttl_s": str(HOLDERS_TTL_S),
+        "server": SERVER,
+        "unsettled": UNSETTLED,
+        "settle_ms": str(SETTLE_MS),
+        "room": str(ROOM),
         "workers": WORKERS,
         "sweeper": SWEEPER,
         "live": LIVE,

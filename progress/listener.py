@@ -32,6 +32,10 @@ class Listener(Protocol):
     def start(self, on_batch: Callable[[Batch], None], on_connected: Callable[[], None]) -> None:
         """Begins; ``on_connected`` is called after each re-connect, since messages may have been missed."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open now."""
+
     async def subscribe(self, channel: str) -> None:
         """Returns once the server has confirmed. Raises StoreUnavailable."""
 
@@ -45,9 +49,15 @@ class Listener(Protocol):
 class _Connection(asyncio.Protocol):
     """Parses replies. Everything decided here is about one connection; the listener outlives it."""
 
-    def __init__(self, on_batch: Callable[[Batch], None], on_subscribed: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        on_batch: Callable[[Batch], None],
+        on_subscribed: Callable[[bytes], None],
+        on_good: Callable[[], None],
+    ) -> None:
         self._on_batch = on_batch
         self._on_subscribed = on_subscribed
+        self._on_good = on_good
         self._reader = hiredis.Reader()
         self._asked = False
         self.transport: Any = None
@@ -74,7 +84,9 @@ class _Connection(asyncio.Protocol):
         if isinstance(reply, hiredis.ReplyError):
             self.abort(reply)
             return
-        self.good = True
+        if not self.good:
+            self.good = True
+            self._on_good()
         if isinstance(reply, list) and reply[0] == b"message":
             batch.append((reply[1], reply[2]))
         elif isinstance(reply, list) and reply[0] == b"subscribe":
@@ -168,6 +180,12 @@ class RedisListener:
             self._resuming = False
             self._on_connected()
 
+    def _greeted(self) -> None:
+        """The server has answered for the first time; where nothing is to be subscribed to, that is all."""
+        if self._resuming and not self._unconfirmed:
+            self._resuming = False
+            self._on_connected()
+
     async def _run(self) -> None:
         shortest, longest = BACKOFF_S
         pause = shortest
@@ -182,7 +200,7 @@ class RedisListener:
 
     async def _serve_one(self) -> bool:
         """Opens a connection and serves it until it is lost; says whether the server ever answered."""
-        connection = _Connection(self._on_batch, self._confirmed)
+        connection = _Connection(self._on_batch, self._confirmed, self._greeted)
         # Not `wait_for`: before Python 3.12 it may swallow a cancel that comes as the wait ends.
         async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
             greeting = await self._dial(lambda: connection)

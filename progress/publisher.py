@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from progress.commands import Append, Appended, FinishAttempt, Finished, Outcome
+from progress import keys
+from progress.commands import Answer, Append, Appended, BeginAttempt, Claim, FinishAttempt, Finished, Outcome
 from progress.committer import BACKOFF_S, Committer
 from progress.errors import AttemptOver, AttemptStale, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import MAIN_CHANNEL, Draft, encode_json, token_drafts, well_formed
+from progress.unsynced import Unsynced
 
 __all__ = ["OVER", "Committer", "Publisher", "as_json", "progress_draft"]
 
@@ -27,6 +29,10 @@ HELD_BYTES: Final = 4 * 1024 * 1024
 APPEND_EVENTS: Final = 500
 APPEND_BYTES: Final = 1024 * 1024
 """Most events, and about most bytes, in one append."""
+SET_BACK: Final = frozenset({"behind", "gone"})
+"""The answers of a Redis that has lost writes of ours."""
+PATIENCE_S: Final = keys.SETTLE_MS / 1000
+"""How long a Publisher tries to write again what Redis has lost. After that somebody else may have the job."""
 
 
 class Publisher:
@@ -34,11 +40,27 @@ class Publisher:
 
     After an answer that ends the attempt's right to write, every further call raises it:
     JobCancelled, AttemptStale or LogClosed.
+
+    Args:
+        claim: the right to write.
+        begun: makes the claim once more, should Redis have lost it in a crash.
     """
 
-    def __init__(self, committer: Committer, job_id: str, attempt: int, *, lease_ms: int, flush_ms: int) -> None:
-        self.job_id = job_id
-        self.attempt = attempt
+    def __init__(
+        self,
+        committer: Committer,
+        claim: Claim,
+        *,
+        lease_ms: int,
+        flush_ms: int,
+        begun: BeginAttempt | None = None,
+    ) -> None:
+        self.claim = claim
+        self.job_id = claim.job_id
+        self.attempt = claim.attempt
+        self.answered = 0
+        self.finished = False
+        """Whether its end is written, as far as is known."""
         self.over: AttemptOver | None = None
         self.over_since = math.inf
         self.deadline: float | None = None
@@ -58,6 +80,10 @@ class Publisher:
         self._scheduled = False
         self._finishing = False
         self._failures = 0
+        self._set_back_at: float | None = None
+        self._unsynced = Unsynced()
+        if begun:
+            self._unsynced.add(begun)
 
     def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
         """Publishes a piece of text. Empty text is nothing."""
@@ -117,8 +143,18 @@ class Publisher:
             # From here on the answer to ``command`` counts, and not what a heartbeat hears of our own end.
             self._finishing = True
             self._number += 1
-            command = FinishAttempt(self.job_id, self.attempt, self._number, outcome, value, delay_ms)
-        return self._committer.insist(command)
+            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms)
+        while True:
+            answer = self._committer.insist(command)
+            if answer.answer not in SET_BACK or not self.set_back():
+                break
+            time.sleep(BACKOFF_S[0])
+        with self._changed:
+            self.finished = answer.written
+            if answer.written:
+                self.answered = command.number
+                self._unsynced.add(command.again(answer), len(value))
+        return answer
 
     def stop(self, over: AttemptOver) -> None:
         """Ends the right to write; the task learns of it at its next call. Only the first reason counts."""
@@ -181,15 +217,19 @@ class Publisher:
         drafts, self._drafts = self._drafts[:count], self._drafts[count:]
         self._number += 1
         progress, self._progress = self._progress, ""
-        return Append(self.job_id, self.attempt, self._number, self._lease_ms, tuple(drafts), progress)
+        return Append(self.claim, self._number, self._lease_ms, tuple(drafts), progress)
 
     def done(self, answer: Appended | StoreUnavailable, now: float) -> None:
         """What became of the append; called by the committer."""
         if isinstance(answer, StoreUnavailable):
             self._put_off(answer)
             return
+        if answer.answer in SET_BACK and self.set_back():
+            self._put_off(StoreUnavailable("Redis has lost what was written before"))
+            return
         with self._changed:
             self._failures = 0
+            self._keep(answer)
             self._in_flight = None
             self._held_bytes = sum(map(len, self._texts)) + sum(len(draft.fields) for draft in self._drafts)
             self._last_commit = now
@@ -199,9 +239,42 @@ class Publisher:
         if answer.answer != "ok":
             self.stop(OVER[answer.answer]())
 
+    def _keep(self, answer: Appended) -> None:
+        written = self._in_flight
+        if written and answer.answer in ("ok", "cancel"):
+            self.answered = written.number
+            self._set_back_at = None
+            self._unsynced.add(written.again(answer), sum(len(draft.fields) for draft in written.drafts))
+
+    def heard(self, answer: Answer) -> None:
+        """What a heartbeat says of this attempt."""
+        if answer in SET_BACK:
+            if self.set_back():
+                return
+            self.finished = False
+        if answer in ("ok", "cancel"):
+            self._set_back_at = None
+        if answer != "ok" and self.over is None:
+            self.stop(OVER[answer]())
+
+    def set_back(self) -> bool:
+        """Writes again what a crash of Redis has lost; False once that has been in vain for too long."""
+        with self._changed:
+            now = time.monotonic()
+            self._set_back_at = self._set_back_at or now
+            if now - self._set_back_at > PATIENCE_S:
+                return False
+            commands = self._unsynced.commands
+        logger.warning("job %s: Redis does not know what was written last; %d writes again", self.job_id, len(commands))
+        self._committer.write_again(commands)
+        return True
+
     def _put_off(self, error: StoreUnavailable) -> None:
         shortest, longest = BACKOFF_S
         pause = min(longest, shortest * 2**self._failures)
+        if self._set_back_at is not None:
+            # Redis is there, and it is others who wait for us.
+            pause = shortest
         # Bounded: a power of two that no float holds would end the committer's thread after half an hour's outage.
         self._failures = min(self._failures + 1, 10)
         logger.warning("job %s: log not written, again in %.2f s: %s", self.job_id, pause, error)
@@ -218,6 +291,7 @@ def _is_final(over: AttemptOver | None) -> bool:
 OVER: Final[dict[str, type[AttemptOver]]] = {
     "cancel": JobCancelled,
     "stale": AttemptStale,
+    "behind": AttemptStale,
     "closed": LogClosed,
     "gone": LogClosed,
 }

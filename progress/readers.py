@@ -147,7 +147,7 @@ class Subscription:
     async def _poll_log(self) -> Sequence[Entry]:
         page = await self._hub.read_page(self._feed, self.cursor)
         events = page.events if self._exact else page.joined
-        first = page.events[0].seq if page.events else None
+        first = page.events[0] if page.events else None
         gap = gap_before(self.cursor, first, self._feed.head, self.job_id)
         self.cursor = page.events[-1].seq if page.events else self._feed.head
         return [gap, *events] if gap else events

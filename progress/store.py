@@ -8,6 +8,7 @@ from progress.connect import AsyncExecutor
 from progress.errors import IdempotencyConflict, JobConflict, JobNotFound
 from progress.jobs import Job, NewJob
 from progress.settings import Settings
+from progress.unsynced import Unsynced
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Store:
     def __init__(self, executor: AsyncExecutor, lifetimes: Lifetimes) -> None:
         self._executor = executor
         self._lifetimes = lifetimes
+        self._unsynced = Unsynced()
 
     @classmethod
     def with_settings(cls, executor: AsyncExecutor, settings: Settings) -> "Store":
@@ -40,6 +42,8 @@ class Store:
         made = await self._executor.run(command)
         if made.outcome == "conflict":
             raise IdempotencyConflict(idempotency_key, made.job_id)
+        if made.outcome == "created":
+            self._unsynced.add(command.again(made), job_id=new.id)
         return Submitted(await self.get(made.job_id), made.outcome == "created")
 
     async def get(self, job_id: str) -> Job:
@@ -60,12 +64,17 @@ class Store:
             JobNotFound: there is none.
             JobConflict: it has succeeded or failed.
         """
-        answer = await self._executor.run(commands.CancelJob(job_id, reason))
-        if answer == "gone":
-            raise JobNotFound(job_id)
-        if answer == "ended":
-            raise JobConflict(job_id, (await self.get(job_id)).status, "it can no longer be cancelled")
-        return answer != "again"
+        command = commands.CancelJob(job_id, reason)
+        cancelled = await self._executor.run(command)
+        match cancelled.answer:
+            case "gone":
+                raise JobNotFound(job_id)
+            case "ended":
+                raise JobConflict(job_id, (await self.get(job_id)).status, "it can no longer be cancelled")
+            case "again":
+                return False
+        self._unsynced.add(command.again(cancelled), job_id=job_id)
+        return True
 
     async def delete(self, job_id: str) -> None:
         """Deletes a job.
@@ -79,6 +88,16 @@ class Store:
             raise JobNotFound(job_id)
         if answer == "running":
             raise JobConflict(job_id, (await self.get(job_id)).status, "cancel it, then delete it")
+        self._unsynced.drop(job_id)
+
+    async def write_again(self) -> None:
+        """Makes the last submissions and cancels once more, after a crash of Redis may have lost them."""
+        for command in self._unsynced.commands:
+            await self._executor.run(command)
+
+    def forget(self) -> None:
+        """Lets go of those that Redis has on disk by now; to be called while it answers."""
+        self._unsynced.forget()
 
     async def read_log(self, job_id: str, after: int, limit: int = commands.LOG_PAGE) -> LogPage:
         """A page of a job's log.

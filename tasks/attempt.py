@@ -36,6 +36,8 @@ from tasks.registry import Kind, kinds
 logger = logging.getLogger(__name__)
 MESSAGE_CHARS: Final = 2000
 STOPPED: Final = ("worker_stopped", "its worker was told to stop; another one goes on")
+UNSETTLED_S: Final = 0.25
+"""How long a worker waits before it asks for a job again that Redis may have lost a claim to."""
 LONGEST_PAUSE_S: Final = 24 * 3600.0
 """No attempt waits longer than this for the one before, whatever a model server asks for."""
 
@@ -76,12 +78,16 @@ class Runner:
     def run(self, job_id: str) -> None:
         """Runs a job if it is to be run, to its end or to the loss of the right to write."""
         begun = self._begin(job_id)
-        if begun.job is None:
+        if begun.job is None or begun.claim is None:
             logger.info("job %s: nothing to run (%s)", job_id, begun.answer)
             return
         job = begun.job
         publisher = Publisher(
-            self.committer, job.id, job.attempt, lease_ms=self.lease_ms, flush_ms=self.settings.flush_ms
+            self.committer,
+            begun.claim,
+            lease_ms=self.lease_ms,
+            flush_ms=self.settings.flush_ms,
+            begun=begun.again,
         )
         if job.timeout_s:
             publisher.deadline = time.monotonic() + job.timeout_s
@@ -111,7 +117,11 @@ class Runner:
         pause = 0.1
         while True:
             try:
-                return self.claims.begin(job_id, worker_name())
+                begun = self.claims.begin(job_id, worker_name())
+                if begun.answer != "unsettled":
+                    return begun
+                # Redis has crashed; the job may have a holder, who will have said so by then.
+                time.sleep(UNSETTLED_S)
             except StoreUnavailable as error:
                 logger.warning("job %s: not begun, again in %.1f s: %s", job_id, pause, error)
                 time.sleep(pause)

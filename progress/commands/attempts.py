@@ -1,28 +1,55 @@
-"""Commands of whoever runs a job: claimed, written to, kept alive, ended."""
+"""Commands of whoever runs a job: claimed, written to, kept alive, ended.
 
-from dataclasses import dataclass, field
+Each write can be made a second time as it was (``again``): Redis may lose the last ones in a crash.
+"""
+
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from progress.commands.command import Arg, Command
-from progress.commands.jobs import read_record
+from progress.commands.jobs import fields_of, read_record
 from progress.events import Draft, encode_json
 from progress.jobs import Job, uuid7
 
-Answer = Literal["ok", "cancel", "stale", "closed", "gone"]
+Answer = Literal["ok", "cancel", "stale", "closed", "gone", "behind"]
 Outcome = Literal["succeeded", "failed", "cancelled", "retrying", "released"]
 
 
 @dataclass(frozen=True)
-class Begun:
-    """The answer to a claim: ``ok`` with the job and its new attempt, or why there is nothing to run."""
+class Claim:
+    """The right to write to a job. ``token`` tells it from another claim to an attempt of the same number."""
 
-    answer: Literal["ok", "gone", "ended", "held", "early"]
+    job_id: str
+    attempt: int
+    token: str
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What a crash of Redis may have lost of a claim: its attempt, the ``seq`` before it and with it, and epoch ms."""
+
+    attempt: int
+    before: int
+    seq: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The answer to a claim: ``ok`` with the job and its new attempt, or why there is nothing to run.
+
+    ``again`` is the command that makes the same claim once more.
+    """
+
+    answer: Literal["ok", "gone", "ended", "held", "early", "unsettled", "stale"]
     job: Job | None = None
+    claim: Claim | None = None
+    again: "BeginAttempt | None" = None
 
 
 @dataclass(frozen=True)
 class BeginAttempt(Command[Begun]):
-    """Claims a job for one attempt. ``claim`` tells this claim from others: sent twice, it is granted once.
+    """Claims a job for one attempt. ``token`` tells this claim from others: sent twice, it is granted once.
 
     ``machine`` and ``process`` are those of the Holder, empty where it is unknown.
     """
@@ -31,94 +58,140 @@ class BeginAttempt(Command[Begun]):
     job_id: str
     worker: str
     lease_ms: int
-    claim: str = field(default_factory=uuid7)
+    token: str = field(default_factory=uuid7)
     machine: str = ""
     process: str = ""
+    granted: Granted | None = None
 
     def args(self) -> list[Arg]:
         """See ``begin_attempt.lua``."""
-        claimed: list[Arg] = [self.job_id, self.worker, self.lease_ms, self.claim, encode_json(self.worker)]
-        return [*claimed, self.machine, self.process]
+        granted = self.granted
+        claimed: list[Arg] = [self.job_id, self.worker, self.lease_ms, self.token, encode_json(self.worker)]
+        before: list[Arg] = [granted.attempt, granted.before, granted.seq, granted.at] if granted else [""] * 4
+        return [*claimed, self.machine, self.process, *before]
 
     def parse(self, reply: Any) -> Begun:
         """``[answer, attempt, seq, record]``."""
         answer = reply[0].decode()
-        return Begun(answer, read_record(reply[3]) if answer == "ok" else None)
+        if answer != "ok":
+            return Begun(answer)
+        job, record = read_record(reply[3]), fields_of(reply[3])
+        granted = Granted(job.attempt, int(record["begun_after"]), int(reply[2]), int(record["begun_at"]))
+        return Begun(answer, job, Claim(job.id, job.attempt, self.token), replace(self, granted=granted))
 
 
 @dataclass(frozen=True)
 class Appended:
-    """The answer to a write and the last ``seq`` that it took."""
+    """The answer to a write, the last ``seq`` that it took, and when that was (epoch ms)."""
 
     answer: Answer
     last_seq: int
+    at: int = 0
 
 
 @dataclass(frozen=True)
 class Append(Command[Appended]):
-    """Appends events of an attempt. ``number`` counts its appends from 1, so that one sent twice is written once."""
+    """Appends events of an attempt. ``number`` counts its appends from 1, so that one sent twice is written once.
+
+    ``at`` is the epoch ms of one that was written before.
+    """
 
     script = "append"
-    job_id: str
-    attempt: int
+    claim: Claim
     number: int
     lease_ms: int
     drafts: tuple[Draft, ...]
     progress: str = ""
+    at: int | None = None
 
     def args(self) -> list[Arg]:
         """See ``append.lua``."""
-        args: list[Arg] = [self.job_id, self.attempt, self.number, self.lease_ms, self.progress]
+        args: list[Arg] = [*_who(self.claim), self.number, self.lease_ms, self.progress, _time(self.at)]
         for draft in self.drafts:
             args += (draft.type, draft.fields)
         return args
 
     def parse(self, reply: Any) -> Appended:
-        """``[answer, last seq]``."""
-        return Appended(reply[0].decode(), int(reply[1]))
+        """``[answer, last seq, at]``."""
+        return Appended(reply[0].decode(), int(reply[1]), int(reply[2]))
+
+    def again(self, answer: Appended) -> "Append":
+        """The command that makes the same write once more."""
+        return replace(self, at=answer.at)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How an attempt has ended, or why it may not say."""
+    """How an attempt has ended, or why it may not say; the last ``seq``, when that was (epoch ms), and JSON of why."""
 
-    answer: Literal["succeeded", "failed", "cancelled", "retrying", "stale", "closed", "gone"]
+    answer: Literal["succeeded", "failed", "cancelled", "retrying", "stale", "closed", "gone", "behind"]
     last_seq: int
+    at: int = 0
+    reason: str = ""
+
+    @property
+    def written(self) -> bool:
+        """Whether this is how it has ended."""
+        return self.answer not in ("stale", "closed", "gone", "behind")
 
 
 @dataclass(frozen=True)
 class FinishAttempt(Command[Finished]):
-    """Ends an attempt. ``value`` is the result (succeeded, cancelled) or the error (failed, retrying) as JSON."""
+    """Ends an attempt. ``value`` is the result (succeeded, cancelled) or the error (failed, retrying) as JSON.
+
+    ``at`` and ``reason`` are of an end that was written before.
+    """
 
     script = "finish"
-    job_id: str
-    attempt: int
+    claim: Claim
     number: int
     outcome: Outcome
     value: str
     delay_ms: int = 0
+    at: int | None = None
+    reason: str = ""
 
     def args(self) -> list[Arg]:
         """See ``finish.lua``."""
-        return [self.job_id, self.attempt, self.number, self.outcome, self.value, self.delay_ms]
+        head: list[Arg] = [*_who(self.claim), self.number, self.outcome, self.value, self.delay_ms]
+        return [*head, _time(self.at), self.reason]
 
     def parse(self, reply: Any) -> Finished:
-        """``[answer, last seq]``."""
-        return Finished(reply[0].decode(), int(reply[1]))
+        """``[answer, last seq, at, reason]``."""
+        return Finished(reply[0].decode(), int(reply[1]), int(reply[2]), reply[3].decode())
+
+    def again(self, answer: Finished) -> "FinishAttempt":
+        """The command that makes the same end once more, whatever was asked for since."""
+        if answer.answer == "retrying":
+            return replace(self, at=answer.at)
+        ending: Any = answer.answer
+        value = "" if ending == "cancelled" and self.outcome in ("failed", "retrying", "released") else self.value
+        return replace(self, at=answer.at, outcome=ending, value=value, reason=answer.reason)
 
 
 @dataclass(frozen=True)
 class Heartbeat(Command[list[Answer]]):
-    """Renews the leases of attempts, given as pairs of job id and attempt; an answer for each."""
+    """Renews the leases of attempts; an answer for each.
+
+    Each comes with the number of its last append that was answered, so that one that Redis has lost is found out.
+    """
 
     script = "heartbeat"
     lease_ms: int
-    attempts: tuple[tuple[str, int], ...]
+    attempts: tuple[tuple[Claim, int], ...]
 
     def args(self) -> list[Arg]:
         """See ``heartbeat.lua``."""
-        return [self.lease_ms, *(value for pair in self.attempts for value in pair)]
+        return [self.lease_ms, *(arg for claim, number in self.attempts for arg in (*_who(claim), number))]
 
     def parse(self, reply: Any) -> list[Answer]:
         """One answer for each attempt, in their order."""
         return [answer.decode() for answer in reply]
+
+
+def _who(claim: Claim) -> list[Arg]:
+    return [claim.job_id, claim.attempt, claim.token]
+
+
+def _time(at: int | None) -> Arg:
+    return "" if at is None else at

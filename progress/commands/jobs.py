@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from progress import keys
@@ -10,16 +10,16 @@ from progress.commands.command import Arg, Command
 from progress.events import Draft, encode_json
 from progress.jobs import Job, NewJob
 
-Cancelled = Literal["cancelled", "requested", "again", "ended", "gone"]
 Deleted = Literal["deleted", "running", "gone"]
 
 
 @dataclass(frozen=True)
 class Created:
-    """What became of a submission: ``created``, ``existing`` (same key, same body) or ``conflict``."""
+    """What became of a submission (``existing``: same key, same body), and the epoch ms at which it was made."""
 
     outcome: Literal["created", "existing", "conflict"]
     job_id: str
+    at: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,14 @@ class Lifetimes:
 
 @dataclass(frozen=True)
 class CreateJob(Command[Created]):
-    """Makes a job, or finds the one that its idempotency key already made."""
+    """Makes a job, or finds the one that its idempotency key already made. ``at``: epoch ms of one made before."""
 
     script = "create"
     job: NewJob
     lifetimes: Lifetimes
     idempotency_key: str = ""
     fingerprint: str = "-"
+    at: int | None = None
 
     def args(self) -> list[Arg]:
         """See ``create.lua``."""
@@ -51,6 +52,7 @@ class CreateJob(Command[Created]):
             keys.IDEMPOTENCY_TTL_S,
             round(self.job.delay_s * 1000),
             Draft.of("queued", queue=self.job.queue, priority=self.job.priority).fields,
+            "" if self.at is None else self.at,
         ]
         return head + list(self._fields())
 
@@ -77,26 +79,42 @@ class CreateJob(Command[Created]):
                 yield from (name, value)
 
     def parse(self, reply: Any) -> Created:
-        """``[outcome, id]``."""
-        return Created(reply[0].decode(), reply[1].decode())
+        """``[outcome, id, at]``."""
+        return Created(reply[0].decode(), reply[1].decode(), int(reply[2]))
+
+    def again(self, answer: Created) -> "CreateJob":
+        """The command that makes the same job once more, should Redis have lost it in a crash."""
+        return replace(self, at=answer.at)
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What became of a cancel, and when it was asked for (epoch ms)."""
+
+    answer: Literal["cancelled", "requested", "again", "ended", "gone"]
+    at: int = 0
 
 
 @dataclass(frozen=True)
 class CancelJob(Command[Cancelled]):
-    """Asks for a job's end."""
+    """Asks for a job's end. ``at``: when that was asked for before."""
 
     script = "cancel"
     job_id: str
     reason: str = "requested"
+    at: int | None = None
 
     def args(self) -> list[Arg]:
         """See ``cancel.lua``."""
-        return [self.job_id, encode_json(self.reason)]
+        return [self.job_id, encode_json(self.reason), "" if self.at is None else self.at]
 
     def parse(self, reply: Any) -> Cancelled:
-        """One word."""
-        answer: Cancelled = reply.decode()
-        return answer
+        """``[answer, at]``."""
+        return Cancelled(reply[0].decode(), int(reply[1]))
+
+    def again(self, answer: Cancelled) -> "CancelJob":
+        """The command that asks for the same once more, should Redis have lost it in a crash."""
+        return replace(self, at=answer.at)
 
 
 @dataclass(frozen=True)
@@ -159,9 +177,14 @@ _SECONDS = ("timeout_s", "cancel_after_s")
 _JSON = ("input", "metadata", "progress", "result", "error", "checkpoint")
 
 
+def fields_of(flat: Any) -> dict[str, bytes]:
+    """The fields of a hash by their names."""
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
 def read_record(flat: Any, **extra: Any) -> Job:
     """A job from the fields of its hash, as Redis lists them: name, value, name, value, …"""
-    record = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    record = fields_of(flat)
     values: dict[str, Any] = {"input": {}}
     values |= {
         name: int(float(record[name])) for name in (*_NUMBERS, "checkpoint_seq", "handed_back") if name in record

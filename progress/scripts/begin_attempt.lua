@@ -1,25 +1,46 @@
 -- Gives a job to one attempt, so that any message for it may come twice.
--- ARGV: id, worker, lease in ms, a name of this claim alone, worker as JSON, its machine and process ('': unknown)
--- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early'}
+-- ARGV: id, worker, lease in ms, a name of this claim alone, worker as JSON, its machine and process ('': unknown); and of
+--   one that was granted before, should Redis have lost it in a crash: attempt, last seq before it and with it, when it
+--   was granted in epoch ms ('' for none)
+-- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early' | 'unsettled' | 'stale'}
+-- 'unsettled': Redis has crashed just now, and who holds the job is about to say so; ask again
 local id, now = ARGV[1], clock()
-local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at', 'claim', 'last_seq')
+local server = notice(now)
+local before, again = ARGV[9], ARGV[11] ~= ''
+local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at', 'claim', 'last_seq',
+  'server')
 if not r[1] then return {'gone'} end
-if ENDED[r[1]] then return {'ended'} end
-if r[1] == 'running' then
-  -- The reply to it was lost: it is the same claim.
-  if r[8] == ARGV[4] then return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)} end
-  -- After a pause a message is here before its holder has had the time to renew: the sweeper will know who lives.
-  if paused(now) or not is_lost(id, now) then return {'held'} end
-  if not lose(id, now) then return {'ended'} end
-  r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
+-- The reply to it was lost, or nothing was: it is the same claim.
+if r[1] == 'running' and r[8] == ARGV[4] then
+  return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)}
 end
-if r[6] and tonumber(r[6]) > now then return {'early'} end
+if ENDED[r[1]] then return {'ended'} end
+if again then
+  -- Only what was lost is written again, and only where nobody has gone on from there.
+  if tonumber(r[2]) + 1 ~= tonumber(ARGV[8]) or r[9] ~= before then return {'stale'} end
+  now = tonumber(ARGV[11])
+elseif r[10] ~= server and unsettled(now) then
+  return {'unsettled'}
+end
+if not again then before = r[9] end
+-- One event is written, or two; where there was room left the same room is left again.
+local leave = not again and 'if needed' or tonumber(ARGV[10]) - tonumber(before) > 2
+if r[1] == 'running' then
+  -- After a pause a message is here before its holder has had the time to renew: the sweeper will know who lives.
+  if not again and (paused(now) or not is_lost(id, now)) then return {'held'} end
+  if not lose(id, now, leave) then return {'ended'} end
+  r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
+  leave = false
+end
+if not again and r[6] and tonumber(r[6]) > now then return {'early'} end
 
 local attempt = tonumber(r[2]) + 1
-redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0)
+local follows = leave_room(id, leave)
+redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0,
+  'begun_after', before, 'begun_at', now)
 redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome')
 if not r[7] then redis.call('HSET', KEY.job .. id, 'started_at', now) end
-local seq = write(id, now, attempt, {'started', '"worker":' .. ARGV[5] .. ',"rollback_to":' .. r[5]})
+local seq = write(id, now, attempt, {'started', '"worker":' .. ARGV[5] .. ',"rollback_to":' .. r[5] .. follows})
 if attempt > 1 then
   local voids = read(id, 'voids')[1] or ''
   redis.call('HSET', KEY.job .. id, 'voids', voids .. r[5] .. '-' .. seq .. ',')

@@ -23,6 +23,23 @@ local function rfc3339(ms)
     math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
+-- Which server this is, and whether it is another one than before: Redis has been restarted, or a replica has taken over,
+-- and either may have lost the last writes. Those who made them write them again (progress/unsynced.py); until they
+-- have had the time to, nobody else takes their jobs. Returns a name of the server.
+local function notice(now)
+  local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x%x%x%x%x%x%x%x)')
+  local known = redis.call('GET', KEY.server)
+  if known ~= server then
+    redis.call('SET', KEY.server, server)
+    if known then redis.call('SET', KEY.unsettled, now + KEY.settle_ms, 'PX', KEY.settle_ms) end
+  end
+  return server
+end
+
+local function unsettled(now)
+  return tonumber(redis.call('GET', KEY.unsettled) or 0) > now
+end
+
 local ENDED = {succeeded = true, failed = true, cancelled = true}
 -- What lists want to hear of; the result itself is for those who follow the job.
 local ACTIVITY = {queued = true, started = true, progress = true, retrying = true,
@@ -74,6 +91,18 @@ local function write(id, now, attempt, drafts)
   return seq
 end
 
+-- Before somebody else than its holder writes on: events of a job that lived on another server may have been lost when
+-- that crashed, and readers may have seen them. So their numbers are passed over, that none gets two contents.
+-- leave: 'if needed', true or false. Returns a member for the next event: which seq it follows, where that is not the
+-- one before.
+local function leave_room(id, leave)
+  local r = read(id, 'last_seq', 'server')
+  if leave == 'if needed' then leave = r[2] and r[2] ~= redis.call('GET', KEY.server) end
+  if not leave then return '' end
+  redis.call('HSET', KEY.job .. id, 'last_seq', tonumber(r[1]) + KEY.room, 'server', redis.call('GET', KEY.server))
+  return ',"follows":' .. r[1]
+end
+
 -- Puts a job where workers and the sweeper look for it: the most urgent first, then the oldest.
 -- (9 - priority) * 1e13 keeps priorities apart for every epoch ms up to the year 2286.
 local function enter_queue(id, queue, priority, now)
@@ -105,33 +134,38 @@ local function counted(attempt, handed_back)
 end
 
 -- What becomes of a job whose attempt is lost: cancelled if that was asked for, failed if it was the
--- last attempt, else queued again. Returns whether it is queued.
-local function lose(id, now)
+-- last attempt, else queued again. leave: see leave_room. Returns whether it is queued.
+local function lose(id, now, leave)
   local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority', 'handed_back')
+  local follows = leave_room(id, leave)
   redis.call('ZREM', KEY.leases, id)
   if r[3] then
-    finish(id, now, r[1], 'cancelled', '"reason":' .. r[3])
+    finish(id, now, r[1], 'cancelled', '"reason":' .. r[3] .. follows)
     return false
   end
   if counted(r[1], r[8]) >= tonumber(r[2]) then
     redis.call('HSET', KEY.job .. id, 'error', LOST)
-    finish(id, now, r[1], 'failed', '"error":' .. LOST)
+    finish(id, now, r[1], 'failed', '"error":' .. LOST .. follows)
     return false
   end
-  write(id, now, r[1], {'retrying', '"delay_s":0,"error":' .. LOST})
+  write(id, now, r[1], {'retrying', '"delay_s":0,"error":' .. LOST .. follows})
   set_status(id, r[4], r[5], 'retrying')
   enter_queue(id, r[6], r[7], now)
   return true
 end
 
 -- Whether an attempt may write: nil, or why not. A writer whose reply was lost sends the same number
--- again; what was done is then answered anew ('seen'), whatever has become of the job since.
-local function refuse(id, attempt, number)
-  local r = read(id, 'status', 'attempt', 'append_number')
+-- again; what was done is then answered anew ('seen'), whatever has become of the job since. 'behind': the record is
+-- older than what the writer knows, so a crash of Redis has lost what came after.
+local function refuse(id, attempt, claim, number)
+  local r = read(id, 'status', 'attempt', 'append_number', 'claim')
   if not r[1] then return 'gone' end
-  if r[2] == attempt and tonumber(number) <= tonumber(r[3]) then return 'seen' end
+  local mine = r[2] == attempt and r[4] == claim
+  if mine and tonumber(number) <= tonumber(r[3]) then return 'seen' end
   if ENDED[r[1]] then return 'closed' end
-  if r[2] ~= attempt or r[1] ~= 'running' then return 'stale' end
+  if tonumber(r[2]) < tonumber(attempt) then return 'behind' end
+  if not mine or r[1] ~= 'running' then return 'stale' end
+  if tonumber(number) > tonumber(r[3]) + 1 then return 'behind' end
   return nil
 end
 
@@ -143,12 +177,12 @@ end
 -- Whether an attempt's lease has run out. After Redis was away nobody could renew one: until everyone has had the time
 -- to, none counts as lost.
 local function is_lost(id, now)
-  if tonumber(redis.call('GET', KEY.grace) or 0) > now then return false end
+  if unsettled(now) or tonumber(redis.call('GET', KEY.grace) or 0) > now then return false end
   return tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) <= now
 end
 
--- Asks for a job's end; see cancel.lua. reason is JSON.
-local function cancel(id, now, reason)
+-- Asks for a job's end; see cancel.lua. reason is JSON. at: when that was done before, or nil.
+local function cancel(id, now, reason, at)
   local r = read(id, 'status', 'attempt', 'cancel_requested')
   if not r[1] then return 'gone' end
   if r[1] == 'cancelled' then return 'again' end
@@ -160,7 +194,8 @@ local function cancel(id, now, reason)
   end
   redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
   redis.call('HDEL', KEY.job .. id, 'error')
-  finish(id, now, r[2], 'cancelled', '"reason":' .. reason)
+  local follows = leave_room(id, not at and 'if needed')
+  finish(id, at or now, r[2], 'cancelled', '"reason":' .. reason .. follows)
   return 'cancelled'
 end
 

@@ -1,8 +1,12 @@
 -- Makes a job: its record, event 1 (`queued`), its place in queue and lists.
 -- ARGV: id, idempotency key ('' for none), fingerprint, idempotency TTL in s, delay in ms,
---   inside of event 1, field, value, …
--- Reply: {'created' | 'existing' | 'conflict', id}
-local id, idem, fingerprint = ARGV[1], ARGV[2], ARGV[3]
+--   inside of event 1, when it was made before, should Redis have lost it in a crash (epoch ms; '' for now), field, value, …
+-- Reply: {'created' | 'existing' | 'conflict', id, when it was made in epoch ms}
+local id, idem, fingerprint, now = ARGV[1], ARGV[2], ARGV[3], clock()
+local server = notice(now)
+local function made(job)
+  return tonumber(read(job, 'created_at')[1])
+end
 if idem ~= '' then
   local held = redis.call('GET', KEY.idem .. idem)
   if held then
@@ -11,15 +15,16 @@ if idem ~= '' then
     if redis.call('EXISTS', KEY.job .. owner) == 1 then
       -- The API sends the same id again when a reply was lost.
       local fresh = owner == id and 'created' or 'existing'
-      return {print == fingerprint and fresh or 'conflict', owner}
+      return {print == fingerprint and fresh or 'conflict', owner, made(owner)}
     end
   end
 end
-if redis.call('EXISTS', KEY.job .. id) == 1 then return {'created', id} end
+if redis.call('EXISTS', KEY.job .. id) == 1 then return {'created', id, made(id)} end
 
-local now, delay = clock(), tonumber(ARGV[5])
+now = tonumber(ARGV[7]) or now
+local delay = tonumber(ARGV[5])
 redis.call('HSET', KEY.job .. id, 'id', id, 'status', 'queued', 'attempt', '0', 'last_seq', '0', 'append_number', '0',
-  'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, unpack(ARGV, 7))
+  'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, 'server', server, unpack(ARGV, 8))
 local r = read(id, 'kind', 'queue', 'priority')
 for _, k in ipairs({r[1], ''}) do
   redis.call('ZADD', index(k, ''), 0, id)
@@ -34,4 +39,4 @@ else
 end
 watched(id, now, 0)
 if idem ~= '' then redis.call('SET', KEY.idem .. idem, id .. ' ' .. fingerprint, 'EX', ARGV[4]) end
-return {'created', id}
+return {'created', id, now}

@@ -1,30 +1,34 @@
 -- Ends an attempt: the job has succeeded, failed, been cancelled, or is to be tried again.
--- ARGV: id, attempt, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying)
+-- ARGV: id, attempt, claim, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying);
+--   and of an end that Redis has lost in a crash: when it came in epoch ms, and the reason as JSON ('' for none)
 -- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying' | 'released' (handed back by a worker that stops: as
 -- 'retrying', at once, and not counted). A cancel that was accepted before wins, as whoever asked was told so; a last
 -- attempt that asks for another one has failed.
--- Reply: {status | 'stale' | 'closed' | 'gone', last seq}
-local id, attempt, outcome, value = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
-local why = refuse(id, attempt, ARGV[3])
+-- Reply: {status | 'stale' | 'closed' | 'gone' | 'behind', last seq, when it came in epoch ms, reason as JSON or ''}
+local id, attempt, outcome, value = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
+local why = refuse(id, attempt, ARGV[3], ARGV[4])
 if why == 'seen' then
-  local r = read(id, 'append_outcome', 'append_seq')
-  return {r[1] or 'stale', tonumber(r[2])}
+  local r = read(id, 'append_outcome', 'append_seq', 'append_at', 'cancel_requested')
+  return {r[1] or 'stale', tonumber(r[2]), tonumber(r[3] or 0), r[4] or ''}
 end
-if why then return {why, 0} end
+if why then return {why, 0, 0, ''} end
 
 local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back')
-local now, seq = clock(), 0
-if r[1] then outcome = 'cancelled' end
+local at, seq = tonumber(ARGV[8]), 0
+local reason, now = r[1], at or clock()
+-- What readers have seen once is what happened, whoever has asked for what since.
+if at then reason = ARGV[9] ~= '' and ARGV[9]
+elseif reason then outcome = 'cancelled' end
 if outcome == 'released' then
   redis.call('HINCRBY', KEY.job .. id, 'handed_back', 1)
   outcome = 'retrying'
-elseif outcome == 'retrying' and counted(attempt, r[5]) >= tonumber(r[2]) then
+elseif not at and outcome == 'retrying' and counted(attempt, r[5]) >= tonumber(r[2]) then
   outcome = 'failed'
 end
-redis.call('HSET', KEY.job .. id, 'append_number', ARGV[3], 'append_outcome', outcome)
+redis.call('HSET', KEY.job .. id, 'append_number', ARGV[4], 'append_outcome', outcome, 'append_at', now)
 
 if outcome == 'retrying' then
-  local delay = tonumber(ARGV[6])
+  local delay = tonumber(ARGV[7])
   seq = write(id, now, attempt, {'retrying', '"delay_s":' .. (delay / 1000) .. ',"error":' .. value})
   set_status(id, r[3], r[4], 'retrying')
   redis.call('ZREM', KEY.leases, id)
@@ -39,9 +43,9 @@ elseif outcome == 'failed' then
   seq = finish(id, now, attempt, outcome, '"error":' .. value)
 else
   -- An error that a cancel has overtaken is nobody's result.
-  if value ~= '' and (ARGV[4] == 'succeeded' or ARGV[4] == 'cancelled') then redis.call('HSET', KEY.job .. id, 'result', value) end
+  if value ~= '' and (ARGV[5] == 'succeeded' or ARGV[5] == 'cancelled') then redis.call('HSET', KEY.job .. id, 'result', value) end
   redis.call('HDEL', KEY.job .. id, 'error')
-  seq = finish(id, now, attempt, outcome, '"reason":' .. (r[1] or '"requested"'))
+  seq = finish(id, now, attempt, outcome, '"reason":' .. (reason or '"requested"'))
 end
 redis.call('HSET', KEY.job .. id, 'append_seq', seq)
-return {outcome, seq}
+return {outcome, seq, now, reason or ''}

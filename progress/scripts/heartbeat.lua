@@ -1,16 +1,19 @@
 -- Renews the leases of attempts that live, also of silent ones, and brings back what they are to know.
--- ARGV: lease in ms, id, attempt, id, attempt, …
--- Reply: for each pair 'ok' | 'cancel' | 'stale' | 'closed' | 'gone'
+-- ARGV: lease in ms, then for each attempt: id, attempt, claim, number of its last append that was answered
+-- Reply: for each attempt 'ok' | 'cancel' | 'stale' | 'closed' | 'gone' | 'behind', as append.lua would answer the next one
 local replies, now = {}, clock()
-for i = 2, #ARGV, 2 do
-  local r = read(ARGV[i], 'status', 'attempt', 'cancel_requested')
-  local answer
-  if not r[1] then answer = 'gone'
-  elseif ENDED[r[1]] then answer = 'closed'
-  elseif r[1] ~= 'running' or r[2] ~= ARGV[i + 1] then answer = 'stale'
-  else
-    answer = r[3] and 'cancel' or 'ok'
-    redis.call('ZADD', KEY.leases, now + tonumber(ARGV[1]), ARGV[i])
+local server = notice(now)
+for i = 2, #ARGV, 4 do
+  local id = ARGV[i]
+  local answer = refuse(id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3] + 1)
+  local r = read(id, 'cancel_requested', 'server', 'status')
+  -- The next one is written already, and its answer on the way.
+  if answer == 'seen' then answer = ENDED[r[3]] and 'closed' or r[3] ~= 'running' and 'stale' or nil end
+  if not answer then
+    answer = r[1] and 'cancel' or 'ok'
+    redis.call('ZADD', KEY.leases, now + tonumber(ARGV[1]), id)
+    -- Its holder has all that it ever wrote: nothing of this job was lost, or it is there again.
+    if r[2] ~= server then redis.call('HSET', KEY.job .. id, 'server', server) end
   end
   replies[#replies + 1] = answer
 end

@@ -3,6 +3,7 @@
 -- ARGV: worker, lock TTL in ms, most jobs to take at once, lease in ms, pulse TTL in s
 -- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
 local worker, limit, now = ARGV[1], ARGV[3], clock()
+notice(now)
 
 -- Every worker calls this twice a second, so that one who sweeps and has died is no pause. After one, those who live get
 -- a lease's time to renew.
@@ -31,7 +32,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.leases, '-inf', now, 'LIMIT', 0, limit)) do
   if read(id, 'status')[1] ~= 'running' then redis.call('ZREM', KEY.leases, id)
-  elseif is_lost(id, now) and lose(id, now) then enqueue(id) end
+  elseif is_lost(id, now) and lose(id, now, 'if needed') then enqueue(id) end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', KEY.unread, id)

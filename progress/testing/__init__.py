@@ -174,6 +174,11 @@ class MemoryListener:
         self._loop = asyncio.get_running_loop()
         self._memory.listeners.add(self)
 
+    @property
+    def connected(self) -> bool:
+        """See Listener."""
+        return not self.deaf
+
     async def subscribe(self, channel: str) -> None:
         """See Listener."""
         await asyncio.sleep(0)

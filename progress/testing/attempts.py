@@ -13,19 +13,37 @@ from progress.testing.keyspace import REQUESTED, Keyspace, Record, flat
 
 def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
     """begin_attempt.lua"""
-    now, claim = space.now(), argv[2]
+    now, again = space.now(), argv[-1]
+    server = space.notice(now)
     job = space.jobs.get(job_id)
     if job is None:
         return ["gone"]
-    if job["status"] == "running" and job["claim"] == claim:
+    if job["status"] == "running" and job["claim"] == argv[2]:
         return ["ok", int(job["attempt"]), int(job["last_seq"]), flat(job)]
+    if job["status"] in ENDED:
+        return ["ended"]
+    if again:
+        return _begin_again(space, job, argv)
+    if job.get("server") != server and space.unsettled > now:
+        return ["unsettled"]
+    before = job["last_seq"]
     why = _unclaimable(space, job, now)
-    return [why] if why else _begin(space, job, now, argv)
+    return [why] if why else _begin(space, job, now, argv, before, space.leave_room(job))
+
+
+def _begin_again(space: Keyspace, job: Record, argv: tuple[str, ...]) -> Any:
+    attempt, before, seq, at = argv[6:]
+    if (int(job["attempt"]) + 1, job["last_seq"]) != (int(attempt), before):
+        return ["stale"]
+    leave = int(seq) - int(before) > 2
+    if job["status"] == "running":
+        if not space.lose(job, int(at), leave):
+            return ["ended"]
+        leave = False
+    return _begin(space, job, int(at), argv, before, space.leave_room(job, leave))
 
 
 def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
-    if job["status"] in ENDED:
-        return "ended"
     if job["status"] == "running":
         if space.paused(now) or not space.is_lost(job["id"], now):
             return "held"
@@ -33,14 +51,15 @@ def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
     return "early" if int(job.get("due_at", 0)) > now else ""
 
 
-def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...]) -> Any:
-    worker, lease_ms, claim, worker_json, machine, process = argv
+def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before: str, follows: str) -> Any:
+    worker, lease_ms, claim, worker_json, machine, process = argv[:6]
     job |= {"attempt": str(int(job["attempt"]) + 1), "worker": worker, "claim": claim, "append_number": "0"}
+    job |= {"begun_after": before, "begun_at": str(now)}
     for name in ("due_at", "append_outcome"):
         job.pop(name, None)
     job.setdefault("started_at", str(now))
     rollback_to = job["checkpoint_seq"]
-    started = f'"worker":{worker_json},"rollback_to":{rollback_to}'
+    started = f'"worker":{worker_json},"rollback_to":{rollback_to}{follows}'
     seq = space.write(job, now, job["attempt"], ("started", started))
     if int(job["attempt"]) > 1:
         job["voids"] = f"{job.get('voids', '')}{rollback_to}-{seq},"
@@ -55,50 +74,55 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...]) -> Any
     job["holder"] = f"{job['attempt']} {machine} {process}"
     if machine:
         space.holders.setdefault(machine, set()).add(process)
-        space.ttls["holders", machine] = now + HOLDERS_TTL_S * 1000
+        space.ttls["holders", machine] = space.now() + HOLDERS_TTL_S * 1000
     return ["ok", int(job["attempt"]), seq, flat(job)]
 
 
-def append(space: Keyspace, job_id: str, attempt: str, number: str, lease_ms: str, progress: str, *drafts: str) -> Any:
+def append(space: Keyspace, job_id: str, attempt: str, claim: str, *argv: str) -> Any:
     """append.lua"""
+    number, lease_ms, progress, before, *drafts = argv
     now = space.now()
-    why = space.refusal(job_id, attempt, number)
+    why = space.refusal(job_id, attempt, claim, int(number))
     if why and why != "seen":
-        return [why, 0]
+        return [why, 0, 0]
     job = space.jobs[job_id]
     answer = "cancel" if "cancel_requested" in job else "ok"
     if why == "seen":
-        return [answer, int(job["append_seq"])]
-    seq = space.write(job, now, attempt, drafts)
-    job |= {"append_number": number, "append_seq": str(seq)}
+        return [answer, int(job["append_seq"]), int(job.get("append_at", 0))]
+    at = int(before or now)
+    seq = space.write(job, at, attempt, tuple(drafts))
+    job |= {"append_number": number, "append_seq": str(seq), "append_at": str(at)}
     if progress:
         job["progress"] = progress
     space.leases[job_id] = now + int(lease_ms)
-    return [answer, seq]
+    return [answer, seq, at]
 
 
-def finish(space: Keyspace, job_id: str, attempt: str, number: str, *argv: str) -> Any:
+def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, *argv: str) -> Any:
     """finish.lua"""
-    wanted, value, delay_ms = argv
-    now = space.now()
-    why = space.refusal(job_id, attempt, number)
-    if why == "seen":
-        job = space.jobs[job_id]
-        return [job.get("append_outcome", "stale"), int(job["append_seq"])]
-    if why:
-        return [why, 0]
+    wanted, value, delay_ms, before, reason = argv
+    now = int(before or space.now())
+    why = space.refusal(job_id, attempt, claim, int(number))
+    if why and why != "seen":
+        return [why, 0, 0, ""]
     job = space.jobs[job_id]
-    outcome = "cancelled" if "cancel_requested" in job else wanted
+    if why == "seen":
+        asked = job.get("cancel_requested", "")
+        return [job.get("append_outcome", "stale"), int(job["append_seq"]), int(job.get("append_at", 0)), asked]
+    outcome = wanted
+    if not before:
+        reason = job.get("cancel_requested", "")
+        outcome = "cancelled" if reason else wanted
     if outcome == "released":
         job["handed_back"] = str(int(job.get("handed_back", 0)) + 1)
         outcome = "retrying"
-    elif outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
+    elif not before and outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
         outcome = "failed"
-    job |= {"append_number": number, "append_outcome": outcome}
+    job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now)}
     seq = _retry(space, job, now, value, int(delay_ms)) if outcome == "retrying" else 0
-    seq = seq or space.finish(job, now, attempt, outcome, _ending(job, outcome, wanted, value))
+    seq = seq or space.finish(job, now, attempt, outcome, _ending(job, outcome, wanted, value, reason or REQUESTED))
     job["append_seq"] = str(seq)
-    return [outcome, seq]
+    return [outcome, seq, now, reason]
 
 
 def _retry(space: Keyspace, job: Record, now: int, error: str, delay_ms: int) -> int:
@@ -111,7 +135,7 @@ def _retry(space: Keyspace, job: Record, now: int, error: str, delay_ms: int) ->
     return seq
 
 
-def _ending(job: Record, outcome: str, wanted: str, value: str) -> str:
+def _ending(job: Record, outcome: str, wanted: str, value: str, reason: str) -> str:
     """Notes result or error in the record; gives the fields of the last event."""
     if outcome == "failed":
         job["error"] = value
@@ -119,25 +143,26 @@ def _ending(job: Record, outcome: str, wanted: str, value: str) -> str:
     job.pop("error", None)
     if value and wanted in ("succeeded", "cancelled"):
         job["result"] = value
-    return f'"result":{value}' if outcome == "succeeded" else f'"reason":{job.get("cancel_requested", REQUESTED)}'
+    return f'"result":{value}' if outcome == "succeeded" else f'"reason":{reason}'
 
 
-def heartbeat(space: Keyspace, lease_ms: str, *pairs: str) -> Any:
+def heartbeat(space: Keyspace, lease_ms: str, *attempts: str) -> Any:
     """heartbeat.lua"""
     now = space.now()
-    return [
-        _beat(space, job_id, attempt, now + int(lease_ms))
-        for job_id, attempt in zip(pairs[::2], pairs[1::2], strict=True)
-    ]
+    space.notice(now)
+    quads = zip(*(attempts[part::4] for part in range(4)), strict=True)
+    return [_beat(space, quad, now + int(lease_ms)) for quad in quads]
 
 
-def _beat(space: Keyspace, job_id: str, attempt: str, until: int) -> str:
-    job = space.jobs.get(job_id)
-    if job is None:
-        return "gone"
-    if job["status"] in ENDED:
-        return "closed"
-    if job["status"] != "running" or job["attempt"] != attempt:
-        return "stale"
+def _beat(space: Keyspace, attempt: tuple[str, ...], until: int) -> str:
+    job_id, number, claim, appends = attempt
+    why = space.refusal(job_id, number, claim, int(appends) + 1)
+    if why == "seen":
+        status = space.jobs[job_id]["status"]
+        why = "closed" if status in ENDED else "stale" if status != "running" else ""
+    if why:
+        return why
+    job = space.jobs[job_id]
     space.leases[job_id] = until
+    job["server"] = space.server
     return "cancel" if "cancel_requested" in job else "ok"

@@ -17,17 +17,19 @@ LISTED: Final = (
 
 def create(space: Keyspace, *argv: str) -> Any:
     """create.lua"""
-    job_id, idem, fingerprint, idem_ttl_s, delay_ms, queued, *fields = argv
-    now = space.now()
+    job_id, idem, fingerprint, idem_ttl_s, delay_ms, queued, before, *fields = argv
+    clock = space.now()
+    server = space.notice(clock)
+    now = int(before or clock)
     if held := space.idempotency.get(idem):
         owner, known = held.split(" ")
         if owner in space.jobs:
             fresh = "created" if owner == job_id else "existing"
-            return [fresh if known == fingerprint else "conflict", owner]
+            return [fresh if known == fingerprint else "conflict", owner, int(space.jobs[owner]["created_at"])]
     if job_id in space.jobs:
-        return ["created", job_id]
+        return ["created", job_id, int(space.jobs[job_id]["created_at"])]
     job = space.jobs[job_id] = dict.fromkeys(("attempt", "last_seq", "append_number", "append_seq"), "0")
-    job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now)}
+    job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now), "server": server}
     job |= dict(zip(fields[::2], fields[1::2], strict=True))
     for status in ("", "queued"):
         space.enlist(job_id, job["kind"], status)
@@ -40,15 +42,17 @@ def create(space: Keyspace, *argv: str) -> Any:
     space.watched(job, now, 0)
     if idem:
         space.idempotency[idem] = f"{job_id} {fingerprint}"
-        space.ttls["idempotency", idem] = now + int(idem_ttl_s) * 1000
-    return ["created", job_id]
+        space.ttls["idempotency", idem] = clock + int(idem_ttl_s) * 1000
+    return ["created", job_id, now]
 
 
-def cancel(space: Keyspace, job_id: str, reason: str) -> Any:
+def cancel(space: Keyspace, job_id: str, reason: str, at: str) -> Any:
     """cancel.lua"""
     now = space.now()
+    space.notice(now)
     job = space.jobs.get(job_id)
-    return "gone" if job is None else space.cancel(job, now, reason)
+    asked = int(at) if at else None
+    return ["gone" if job is None else space.cancel(job, now, reason, asked), now if asked is None else asked]
 
 
 def delete(space: Keyspace, job_id: str) -> Any:

@@ -36,6 +36,9 @@ class Keyspace:
         self.leases: Scores = {}
         self.expiry: Scores = {}
         self.unread: Scores = {}
+        self.run_id = "memory01"
+        self.server = ""
+        self.unsettled = 0
         self.pulse: int | None = None
         self.grace = 0
         self.sweeper = ("", 0)
@@ -50,6 +53,22 @@ class Keyspace:
                 getattr(self, place[0]).pop(place[1], None)
                 del self.ttls[place]
         return now
+
+    def notice(self, now: int) -> str:
+        """``notice`` of common.lua."""
+        if self.server and self.server != self.run_id:
+            self.unsettled = now + keys.SETTLE_MS
+        self.server = self.run_id
+        return self.server
+
+    def leave_room(self, job: Record, leave: bool | None = None) -> str:
+        """``leave_room`` of common.lua; None: if needed."""
+        needed = job.get("server", self.server) != self.server if leave is None else leave
+        if not needed:
+            return ""
+        before = job["last_seq"]
+        job |= {"last_seq": str(int(before) + keys.ROOM), "server": self.server}
+        return f',"follows":{before}'
 
     def enlist(self, job_id: str, kind: str, status: str) -> None:
         """Puts a job into the lists of a status, of its kind and of all."""
@@ -106,26 +125,28 @@ class Keyspace:
         self.set_status(job, status)
         for scores in (self.leases, self.due, self.unread, self.queues[job["queue"]]):
             scores.pop(job_id, None)
-        self.ttls["logs", job_id] = now + int(job["events_ttl_s"]) * 1000
-        self.ttls["jobs", job_id] = until = now + int(job["result_ttl_s"]) * 1000
-        self.expiry[f"{job_id} {job['kind']} {status}"] = until
+        clock, kept_ms = self.now(), int(job["result_ttl_s"]) * 1000
+        self.ttls["logs", job_id] = clock + int(job["events_ttl_s"]) * 1000
+        self.ttls["jobs", job_id] = clock + kept_ms
+        self.expiry[f"{job_id} {job['kind']} {status}"] = now + kept_ms
         return seq
 
     def counted(self, job: Record) -> int:
         """``counted`` of common.lua."""
         return int(job["attempt"]) - int(job.get("handed_back", 0))
 
-    def lose(self, job: Record, now: int) -> bool:
+    def lose(self, job: Record, now: int, leave: bool | None = None) -> bool:
         """``lose`` of common.lua."""
+        follows = self.leave_room(job, leave)
         self.leases.pop(job["id"], None)
         if "cancel_requested" in job:
-            self.finish(job, now, job["attempt"], "cancelled", f'"reason":{job["cancel_requested"]}')
+            self.finish(job, now, job["attempt"], "cancelled", f'"reason":{job["cancel_requested"]}{follows}')
             return False
         if self.counted(job) >= int(job["max_attempts"]):
             job["error"] = LOST
-            self.finish(job, now, job["attempt"], "failed", f'"error":{LOST}')
+            self.finish(job, now, job["attempt"], "failed", f'"error":{LOST}{follows}')
             return False
-        self.write(job, now, job["attempt"], ("retrying", f'"delay_s":0,"error":{LOST}'))
+        self.write(job, now, job["attempt"], ("retrying", f'"delay_s":0,"error":{LOST}{follows}'))
         self.set_status(job, "retrying")
         self.enter_queue(job, now)
         return True
@@ -136,9 +157,9 @@ class Keyspace:
 
     def is_lost(self, job_id: str, now: int) -> bool:
         """``is_lost`` of common.lua."""
-        return self.grace <= now and self.leases.get(job_id, 0) <= now
+        return max(self.grace, self.unsettled) <= now and self.leases.get(job_id, 0) <= now
 
-    def cancel(self, job: Record, now: int, reason: str) -> str:
+    def cancel(self, job: Record, now: int, reason: str, at: int | None = None) -> str:
         """``cancel`` of common.lua, of a job that there is."""
         if job["status"] in ENDED:
             return "again" if job["status"] == "cancelled" else "ended"
@@ -148,7 +169,8 @@ class Keyspace:
             return "again" if again else "requested"
         job["cancel_requested"] = reason
         job.pop("error", None)
-        self.finish(job, now, job["attempt"], "cancelled", f'"reason":{reason}')
+        follows = self.leave_room(job, None if at is None else False)
+        self.finish(job, now if at is None else at, job["attempt"], "cancelled", f'"reason":{reason}{follows}')
         return "cancelled"
 
     def watched(self, job: Record, now: int, slack_ms: int) -> None:
@@ -156,16 +178,21 @@ class Keyspace:
         if "cancel_after_s" in job and job["status"] not in ENDED:
             self.unread[job["id"]] = now + int(float(job["cancel_after_s"]) * 1000) + slack_ms
 
-    def refusal(self, job_id: str, attempt: str, number: str) -> str:
+    def refusal(self, job_id: str, attempt: str, claim: str, number: int) -> str:
         """``refuse`` of common.lua; empty where it says nil."""
         job = self.jobs.get(job_id)
         if job is None:
             return "gone"
-        if job["attempt"] == attempt and int(number) <= int(job["append_number"]):
+        mine = job["attempt"] == attempt and job.get("claim") == claim
+        if mine and number <= int(job["append_number"]):
             return "seen"
         if job["status"] in ENDED:
             return "closed"
-        return "" if job["attempt"] == attempt and job["status"] == "running" else "stale"
+        if int(job["attempt"]) < int(attempt):
+            return "behind"
+        if not mine or job["status"] != "running":
+            return "stale"
+        return "behind" if number > int(job["append_number"]) + 1 else ""
 
 
 def flat(job: Record, names: tuple[str, ...] = ()) -> list[str]:

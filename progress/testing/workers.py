@@ -13,6 +13,7 @@ from progress.testing.keyspace import Keyspace
 def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, _pulse_ttl_s: str) -> Any:
     """sweep.lua"""
     now = space.now()
+    space.notice(now)
     if space.paused(now):
         space.grace = now + int(lease_ms)
     space.pulse = now + int(lease_ms) // 2
@@ -99,6 +100,9 @@ def holders(space: Keyspace, machine: str) -> Any:
 def bury(space: Keyspace, machine: str, *processes: str) -> Any:
     """bury.lua"""
     now, found = space.now(), []
+    space.notice(now)
+    if space.unsettled > now:
+        return []
     for process in processes:
         space.holders.get(machine, set()).discard(process)
     for job_id in sorted(space.leases, key=lambda one: (space.leases[one], one)):

@@ -1,5 +1,7 @@
 """Attempts: who may write, what is written once, and how it ends."""
 
+from dataclasses import replace
+
 import pytest
 
 from progress.commands import Append, BeginAttempt, CancelJob, FinishAttempt, Heartbeat, Lifetimes, Outcome
@@ -223,7 +225,7 @@ def test_a_last_attempt_that_asks_for_another_has_failed(backend: Backend) -> No
 def test_a_cancel_wins_over_any_outcome(backend: Backend, outcome: Outcome, value: str, result: int | None) -> None:
     job_id = backend.started()
     backend.cancel(job_id, "no longer needed")
-    assert backend.run(FinishAttempt(job_id, 1, 1, outcome, value)).answer == "cancelled"
+    assert backend.run(FinishAttempt(backend.claim(job_id), 1, outcome, value)).answer == "cancelled"
     job = backend.read(job_id)
     assert (job.status, job.result, job.error) == ("cancelled", result, None)
     assert backend.last(job_id)["reason"] == "no longer needed"
@@ -232,7 +234,7 @@ def test_a_cancel_wins_over_any_outcome(backend: Backend, outcome: Outcome, valu
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled", "retrying"])
 def test_an_end_sent_again_is_answered_as_before(backend: Backend, outcome: Outcome) -> None:
     job_id = backend.started()
-    command = FinishAttempt(job_id, 1, 1, outcome, ERROR)
+    command = FinishAttempt(backend.claim(job_id), 1, outcome, ERROR)
     first = backend.run(command)
     assert backend.run(command) == first
     assert backend.read(job_id).last_seq == first.last_seq == 3
@@ -267,9 +269,10 @@ def test_heartbeats_renew_leases_and_bring_home_what_has_happened(backend: Backe
     alive, cancelled, lost = (backend.started(lease_ms=30) for _ in range(3))
     ended, queued = backend.ended(), backend.create()
     backend.cancel(cancelled)
-    pairs = ((alive, 1), (cancelled, 1), (lost, 2), (ended, 1), (queued, 1), ("nope", 1))
-    answers = backend.run(Heartbeat(LEASE_MS, pairs))
-    assert answers == ["ok", "cancel", "stale", "closed", "stale", "gone"]
+    claims = [backend.claim(job_id) for job_id in (alive, cancelled, ended, queued, "nope")]
+    foreign = replace(backend.claim(lost), token="another")
+    answers = backend.run(Heartbeat(LEASE_MS, tuple((claim, 0) for claim in (*claims, foreign))))
+    assert answers == ["ok", "cancel", "closed", "behind", "gone", "stale"]
     backend.pass_time(30)
     assert backend.begin(alive).answer == "held"
     assert backend.begin(lost).answer == "ok"
@@ -281,6 +284,6 @@ def test_nobody_to_renew_is_no_answer(backend: Backend) -> None:
 
 def test_commands_sent_together_are_answered_in_order(backend: Backend) -> None:
     ids = [backend.started() for _ in range(3)]
-    answers = backend.executor.run_many([Append(job_id, 1, 1, LEASE_MS, (token(),)) for job_id in ids])
+    answers = backend.executor.run_many([Append(backend.claim(job_id), 1, LEASE_MS, (token(),)) for job_id in ids])
     assert [answer.last_seq for answer in answers] == [3, 3, 3]
-    assert backend.executor.run_many([CancelJob(ids[0])]) == ["requested"]
+    assert [cancelled.answer for cancelled in backend.executor.run_many([CancelJob(ids[0])])] == ["requested"]

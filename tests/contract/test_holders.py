@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from progress import keys
-from progress.commands import BeginAttempt, Bury, Holders, Sweep, Waiting
+from progress.commands import Bury, Holders, Sweep, Waiting
 from progress.connect import RedisExecutor
 from tests.support.backend import ERROR, LEASE_MS, Backend, on_memory, on_redis, token
 from tests.support.redis_server import RedisServer
@@ -21,7 +21,7 @@ def held(backend: Backend, process: str = "10.1", machine: str = HERE, **fields:
 
 
 def take(backend: Backend, job_id: str, process: str, machine: str = HERE, lease_ms: int = LEASE_MS) -> None:
-    begun = backend.run(BeginAttempt(job_id, "w", lease_ms, machine=machine, process=process))
+    begun = backend.begin(job_id, lease_ms=lease_ms, machine=machine, process=process)
     assert begun.answer == "ok"
 
 

@@ -1,11 +1,12 @@
 """What an ended job leaves in a real server: nothing that stays for ever."""
 
-from progress.commands import BeginAttempt, CreateJob, DeleteJob, Heartbeat, LongWaiting, Outcome, WorkerSeen
+from progress.commands import CreateJob, DeleteJob, Heartbeat, LongWaiting, Outcome, WorkerSeen
 from progress.connect import RedisExecutor
 from progress.jobs import NewJob
 from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, checkpoint, keys_without_ttl, on_redis, token
 from tests.support.redis_server import RedisServer
 
+FOR_EVER = {"server"}
 UNTIL_SWEPT = {"expiry", "index:generate:", "index::"}
 """What the sweeper empties once the records have gone; see keys.py."""
 
@@ -19,21 +20,22 @@ def test_no_key_of_an_ended_job_is_without_a_ttl(executor: RedisExecutor, redis_
         store.finish(job_id, 2, "retrying", ERROR)
         store.swept()
         store.run(LongWaiting("llm", 0))
-        store.run(BeginAttempt(job_id, "w", LEASE_MS, machine="m", process="1.1"))
-        store.run(Heartbeat(LEASE_MS, ((job_id, 2),)))
+        store.begin(job_id, machine="m", process="1.1")
+        store.run(Heartbeat(LEASE_MS, ((store.claim(job_id, 2), 0),)))
         store.finish(job_id, 1, outcome, ERROR, attempt=2)
-        store.run(Heartbeat(LEASE_MS, ((job_id, 2),)))
+        store.run(Heartbeat(LEASE_MS, ((store.claim(job_id, 2), 0),)))
         store.cancel(job_id)
     store.cancel(store.create(delay_s=60))
     store.run(DeleteJob(store.create()))
     store.run(WorkerSeen("w", ("llm",)))
     store.run(CreateJob(NewJob("generate", {}, "llm", id=job_id), LIFETIMES, "key", "f"))
     ends = {f"index:{kind}:{status}" for kind in ("generate", "") for status in ("succeeded", "failed", "cancelled")}
-    assert keys_without_ttl(redis_server) == UNTIL_SWEPT | ends
+    assert keys_without_ttl(redis_server) == FOR_EVER | UNTIL_SWEPT | ends
 
 
 def test_deleted_jobs_leave_no_key_at_all(executor: RedisExecutor, redis_server: RedisServer) -> None:
     store = on_redis(executor, redis_server)
     for job_id in (store.ended(), store.create(), store.create(delay_s=60)):
         store.run(DeleteJob(job_id))
-    assert redis_server.command("DBSIZE") == 0
+    assert keys_without_ttl(redis_server) == FOR_EVER
+    assert redis_server.command("DBSIZE") == 1

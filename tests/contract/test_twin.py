@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from progress import commands
-from progress.commands import Command
+from progress.commands import Claim, Command
 from progress.connect import RedisExecutor
 from progress.events import Draft, Event
 from progress.jobs import Job, NewJob
@@ -28,6 +28,7 @@ numbers = st.sampled_from([0] * 9 + [1, 2, 3])
 machines = st.sampled_from(["m", "m", "m", "n", ""])
 processes = st.sampled_from(["1.1", "1.2"])
 outcomes = st.sampled_from(["retrying", "retrying", "released", "succeeded", "failed", "cancelled"])
+claims = st.builds(commands.Claim, ids, numbers, st.sampled_from(["", "", "", "", "other"]))
 drafts = st.one_of(
     st.builds(lambda text: Draft.of("token", text=text), st.text(max_size=5)),
     st.builds(lambda part: Draft.of("progress", fraction=part), st.floats(0, 1)),
@@ -59,15 +60,14 @@ attempts: st.SearchStrategy[Command[Any]] = st.one_of(
     ),
     st.builds(
         commands.Append,
-        *(ids, numbers, numbers, st.sampled_from(AGE_MS)),
+        *(claims, numbers, st.sampled_from(AGE_MS)),
         st.lists(drafts, max_size=8).map(tuple),
         st.sampled_from(["", '{"fraction":1}']),
     ),
     st.builds(
         commands.FinishAttempt,
         *(
-            ids,
-            numbers,
+            claims,
             numbers,
             outcomes,
         ),
@@ -77,7 +77,7 @@ attempts: st.SearchStrategy[Command[Any]] = st.one_of(
 )
 others: st.SearchStrategy[Command[Any]] = st.one_of(
     creations,
-    st.builds(commands.Heartbeat, st.sampled_from(AGE_MS), st.lists(st.tuples(ids, numbers), max_size=3).map(tuple)),
+    st.builds(commands.Heartbeat, st.sampled_from(AGE_MS), st.lists(st.tuples(claims, numbers), max_size=3).map(tuple)),
     st.builds(commands.CancelJob, ids, st.text(max_size=3)),
     st.builds(commands.DeleteJob, ids),
     st.builds(
@@ -114,6 +114,7 @@ LOOKS: tuple[Command[Any], ...] = (
     *(commands.ReadLog(job_id, 0) for job_id in IDS),
     *map(commands.Holders, "mn"),
 )
+STAMPS = ("at", "granted")
 MOMENTS = ("created_at", "started_at", "finished_at", "due_at")
 
 
@@ -129,7 +130,7 @@ def timeless(value: Any) -> Any:
         case list():
             return [timeless(part) for part in value]
         case _ if is_dataclass(value):
-            return {name: timeless(part) for name, part in vars(value).items()}
+            return {name: timeless(part) for name, part in vars(value).items() if name not in STAMPS}
     return value
 
 
@@ -141,12 +142,22 @@ def shown(command: Command[Any], reply: Any) -> Any:
 
 
 def aimed(command: Command[Any], memory: Memory) -> Command[Any]:
-    """A write with the numbers that a worker would give it."""
-    if not isinstance(command, commands.Append | commands.FinishAttempt):
-        return command
-    record = memory.space.jobs.get(command.job_id, {"attempt": "1", "append_number": "0"})
-    attempt = command.attempt or int(record["attempt"])
-    return replace(command, attempt=attempt, number=command.number or int(record["append_number"]) + 1)
+    """A write with the claim and the numbers that a worker would give it."""
+    match command:
+        case commands.Append() | commands.FinishAttempt():
+            claim, last = aimed_claim(command.claim, memory)
+            return replace(command, claim=claim, number=command.number or last + 1)
+        case commands.Heartbeat():
+            pairs = ((aimed_claim(claim, memory), number) for claim, number in command.attempts)
+            return replace(command, attempts=tuple((claim, number or last) for (claim, last), number in pairs))
+    return command
+
+
+def aimed_claim(claim: Claim, memory: Memory) -> tuple[Claim, int]:
+    """The claim that holds the job, unless another one was drawn; and the number of its last append."""
+    record = memory.space.jobs.get(claim.job_id, {"attempt": "1", "append_number": "0"})
+    attempt = claim.attempt or int(record["attempt"])
+    return Claim(claim.job_id, attempt, claim.token or record.get("claim", "")), int(record["append_number"])
 
 
 @settings(

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ class Bench:
         self.committer = Committer(self.memory.executor)
 
     def publisher(self, job_id: str, attempt: int = 1) -> Publisher:
-        return Publisher(self.committer, job_id, attempt, lease_ms=LEASE_MS, flush_ms=0)
+        claim = replace(self.store.claim(job_id), attempt=attempt)
+        return Publisher(self.committer, claim, lease_ms=LEASE_MS, flush_ms=0)
 
 
 @pytest.fixture
@@ -49,9 +51,10 @@ def test_a_claim_gives_the_job(bench: Bench) -> None:
     assert bench.claims.begin(job_id, "w").answer == "held"
 
 
-def test_a_beat_tells_those_whose_attempt_is_over(bench: Bench) -> None:
+def test_a_beat_tells_those_whose_attempt_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progress.publisher.PATIENCE_S", -1)
     alive, cancelled, ended, gone = (bench.publisher(bench.store.started()) for _ in range(4))
-    stale = bench.publisher(bench.store.started(), attempt=2)
+    stale = bench.publisher(bench.store.started(), attempt=0)
     bench.store.cancel(cancelled.job_id)
     bench.store.finish(ended.job_id, 1, "succeeded", "1")
     bench.store.finish(gone.job_id, 1, "succeeded", "1")
@@ -158,7 +161,7 @@ def test_an_attempt_that_is_released_is_renewed_no_more(bench: Bench, keeper: Ke
     keeper.release(first)
     wait_until(lambda: len(beats[-1].attempts) == 1)
     assert keeper.held == (second,)
-    assert beats[-1].attempts == ((second.job_id, 1),)
+    assert beats[-1].attempts == ((second.claim, 0),)
 
 
 def test_the_keeper_outlives_a_redis_that_is_away(bench: Bench, keeper: Keeper) -> None:

@@ -161,4 +161,5 @@ def test_an_empty_page_is_not_remembered_since_events_may_follow() -> None:
 def test_a_gap_is_between_the_cursor_and_what_there_still_is(
     cursor: int, first: int | None, end: int, gap: tuple[int, int] | None
 ) -> None:
-    assert gap_before(cursor, first, end, "j") == (gap and Gap(*gap, "j"))
+    event = first and Event(first, "token", 1, b"{}")
+    assert gap_before(cursor, event or None, end, "j") == (gap and Gap(*gap, "j"))

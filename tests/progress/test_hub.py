@@ -488,8 +488,8 @@ async def test_activity_tells_state_changes_of_all_jobs_and_no_text(bench: Bench
         reader = await bench.hub.follow_activity(stack)
         job_id = bench.start()
         bench.tell(job_id, "secret")
-        bench.store.append(job_id, 9, Draft.of("progress", fraction=0.5))
-        bench.store.finish(job_id, 10, "succeeded", '"secret"')
+        bench.store.append(job_id, 2, Draft.of("progress", fraction=0.5))
+        bench.store.finish(job_id, 3, "succeeded", '"secret"')
         await settle()
         events = await reader.next(5)
         assert [event.type for event in events] == ["queued", "started", "progress", "succeeded"]
@@ -567,7 +567,7 @@ def own_server() -> Iterator[RedisServer]:
 def publish(store: Backend, job_id: str, count: int) -> str:
     """Writes tokens and the end, as a worker does."""
     for number in range(1, count + 1):
-        store.run(Append(job_id, 1, number, 60_000, (token(f"{number} "),)))
+        store.run(Append(store.claim(job_id), number, 60_000, (token(f"{number} "),)))
     store.finish(job_id, count + 1, "succeeded", "1")
     return "".join(f"{number} " for number in range(1, count + 1))
 

@@ -27,6 +27,7 @@ class Backend:
         self.name = name
         self.executor = executor
         self.pass_time = pass_time
+        self._claims: dict[tuple[str, int], commands.Claim] = {}
 
     def run(self, command: commands.Command[R]) -> R:
         """Runs a command."""
@@ -37,9 +38,12 @@ class Backend:
         new = NewJob(kind, fields.pop("input", {}), fields.pop("queue", "llm"), **fields)
         return self.run(commands.CreateJob(new, lifetimes)).job_id
 
-    def begin(self, job_id: str, *, lease_ms: int = LEASE_MS, worker: str = "w") -> Begun:
+    def begin(self, job_id: str, *, lease_ms: int = LEASE_MS, worker: str = "w", **more: Any) -> Begun:
         """Claims a job."""
-        return self.run(commands.BeginAttempt(job_id, worker, lease_ms))
+        begun = self.run(commands.BeginAttempt(job_id, worker, lease_ms, **more))
+        if begun.claim:
+            self._claims[job_id, begun.claim.attempt] = begun.claim
+        return begun
 
     def started(self, *, lease_ms: int = LEASE_MS, **fields: Any) -> str:
         """Makes a job and begins its first attempt."""
@@ -49,11 +53,17 @@ class Backend:
 
     def append(self, job_id: str, number: int, *drafts: Draft, attempt: int = 1, **more: Any) -> Appended:
         """Appends to the log."""
-        return self.run(commands.Append(job_id, attempt, number, more.pop("lease_ms", LEASE_MS), drafts, **more))
+        claim = self.claim(job_id, attempt)
+        return self.run(commands.Append(claim, number, more.pop("lease_ms", LEASE_MS), drafts, **more))
+
+    def claim(self, job_id: str, attempt: int = 1) -> commands.Claim:
+        """The right to write that ``begin`` was given."""
+        return self._claims.get((job_id, attempt), commands.Claim(job_id, attempt, "none"))
 
     def finish(self, job_id: str, number: int, outcome: commands.Outcome, value: str = "", **more: Any) -> Finished:
         """Ends an attempt."""
-        return self.run(FinishAttempt(job_id, more.pop("attempt", 1), number, outcome, value, **more))
+        claim = self.claim(job_id, more.pop("attempt", 1))
+        return self.run(FinishAttempt(claim, number, outcome, value, **more))
 
     def ended(self, outcome: commands.Outcome = "succeeded", value: str = "1", **fields: Any) -> str:
         """Makes a job that has ended."""
@@ -63,7 +73,7 @@ class Backend:
 
     def cancel(self, job_id: str, reason: str = "requested") -> str:
         """Asks for a job's end."""
-        return self.run(commands.CancelJob(job_id, reason))
+        return self.run(commands.CancelJob(job_id, reason)).answer
 
     def read(self, job_id: str) -> Job:
         """A job that is there."""

@@ -360,7 +360,7 @@ def test_an_attempt_that_takes_too_long_fails(work: Work) -> None:
 def test_an_attempt_that_another_has_overtaken_says_nothing(work: Work) -> None:
     def task(_input: EchoInput, progress: Progress) -> None:
         work.executor.run(commands.CancelJob(job_ids[0]))
-        work.executor.run(commands.FinishAttempt(job_ids[0], 1, 99, "cancelled", ""))
+        work.executor.run(commands.FinishAttempt(work.runner.keeper.held[0].claim, 1, "cancelled", ""))
         while True:
             progress.token(".")
             time.sleep(0.001)

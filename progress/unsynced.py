@@ -1,0 +1,48 @@
+"""What Redis has answered but may not have on disk yet: with ``appendfsync everysec`` a crash loses the last second.
+
+Whoever wrote it keeps it for a while, and writes it again should Redis come back without it: every such command finds
+its old place by itself, gives its events their old ``seq`` and time, and does nothing where nothing was lost.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from progress.commands import Command
+
+KEPT_S: Final = 3.0
+"""How long a write is kept. Redis calls fsync every second, and waits for a slow one for one more before it goes on."""
+KEPT_BYTES: Final = 4 * 1024 * 1024
+"""About how much is kept at most."""
+
+
+class Unsynced:
+    """The commands of the last KEPT_S that make again what they made, in order. Not thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: deque[tuple[float, int, str, Command[Any]]] = deque()
+        self._size = 0
+
+    def add(self, command: Command[Any], size: int = 0, *, job_id: str = "") -> None:
+        """Keeps a write that Redis has just answered; ``size`` in bytes."""
+        self._kept.append((self._clock(), size, job_id, command))
+        self._size += size
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of what is on disk by now. Only true while Redis answers: without it, time alone says nothing."""
+        oldest = self._clock() - KEPT_S
+        while self._kept and (self._kept[0][0] < oldest or self._size > KEPT_BYTES):
+            self._size -= self._kept.popleft()[1]
+
+    def drop(self, job_id: str) -> None:
+        """Lets go of what was kept of a job that is no more."""
+        self._kept = deque(kept for kept in self._kept if kept[2] != job_id)
+        self._size = sum(size for _, size, _, _ in self._kept)
+
+    @property
+    def commands(self) -> list[Command[Any]]:
+        """What to run again, in this order."""
+        return [command for _, _, _, command in self._kept]
