@@ -97,16 +97,17 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class CancelJob(Command[Cancelled]):
-    """Asks for a job's end. ``at``: when that was asked for before."""
+    """Asks for a job's end. ``before``: the answer to the same, should Redis have lost it in a crash."""
 
     script = "cancel"
     job_id: str
     reason: str = "requested"
-    at: int | None = None
+    before: Cancelled | None = None
 
     def args(self) -> list[Arg]:
         """See ``cancel.lua``."""
-        return [self.job_id, encode_json(self.reason), "" if self.at is None else self.at]
+        before: list[Arg] = [self.before.at, self.before.answer] if self.before else ["", ""]
+        return [self.job_id, encode_json(self.reason), *before]
 
     def parse(self, reply: Any) -> Cancelled:
         """``[answer, at]``."""
@@ -114,7 +115,7 @@ class CancelJob(Command[Cancelled]):
 
     def again(self, answer: Cancelled) -> "CancelJob":
         """The command that asks for the same once more, should Redis have lost it in a crash."""
-        return replace(self, at=answer.at)
+        return replace(self, before=answer)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if again then
   -- Only what was lost is written again, and only where nobody has gone on from there.
   if tonumber(r[2]) + 1 ~= tonumber(ARGV[8]) or r[9] ~= before then return {'stale'} end
   now = tonumber(ARGV[11])
-elseif r[10] ~= server and unsettled(now) then
+elseif r[1] ~= 'running' and r[10] ~= server and unsettled(now) then
   return {'unsettled'}
 end
 if not again then before = r[9] end

@@ -24,7 +24,7 @@ def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
         return ["ended"]
     if again:
         return _begin_again(space, job, argv)
-    if job.get("server") != server and space.unsettled > now:
+    if job["status"] != "running" and job.get("server") != server and space.unsettled > now:
         return ["unsettled"]
     before = job["last_seq"]
     why = _unclaimable(space, job, now)

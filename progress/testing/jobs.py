@@ -46,11 +46,15 @@ def create(space: Keyspace, *argv: str) -> Any:
     return ["created", job_id, now]
 
 
-def cancel(space: Keyspace, job_id: str, reason: str, at: str) -> Any:
+def cancel(space: Keyspace, job_id: str, reason: str, at: str, before: str) -> Any:
     """cancel.lua"""
     now = space.now()
     space.notice(now)
     job = space.jobs.get(job_id)
+    if before == "requested":
+        if job is not None:
+            job.setdefault("cancel_requested", reason)
+        return [before, int(at)]
     asked = int(at) if at else None
     return ["gone" if job is None else space.cancel(job, now, reason, asked), now if asked is None else asked]
 

@@ -36,7 +36,7 @@ class Keyspace:
         self.leases: Scores = {}
         self.expiry: Scores = {}
         self.unread: Scores = {}
-        self.run_id = "memory01"
+        self.run_id = "00000001"
         self.server = ""
         self.unsettled = 0
         self.pulse: int | None = None

@@ -14,14 +14,14 @@ from progress.committer import Committer
 from progress.errors import AttemptReleased, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
 from progress.publisher import Publisher
 from progress.testing import Memory
-from tests.support.backend import ERROR, LEASE_MS, Backend, checkpoint, token
+from tests.support.backend import ERROR, LEASE_MS, checkpoint, on_memory, token
 from tests.support.waiting import wait_until
 
 
 class Bench:
     def __init__(self) -> None:
         self.memory = Memory()
-        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+        self.store = on_memory(self.memory)
         self.claims = Claims(self.memory.executor, lease_ms=LEASE_MS)
         self.committer = Committer(self.memory.executor)
 

@@ -18,7 +18,7 @@ from progress.jobs import NewJob
 from progress.listener import RedisListener
 from progress.store import Store
 from progress.testing import Memory, MemoryListener
-from tests.support.backend import LIFETIMES, Backend, on_redis, token
+from tests.support.backend import LIFETIMES, Backend, on_memory, on_redis, token
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
@@ -33,7 +33,7 @@ class Bench:
     def __init__(self, audit_s: float = 60) -> None:
         self.memory = Memory()
         self.listener = self.memory.listener()
-        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+        self.store = on_memory(self.memory)
         self.hub = Hub(Store(self.memory.async_executor, LIFETIMES), self.listener, audit_s=audit_s)
         self.number = 0
 

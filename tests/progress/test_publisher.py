@@ -13,7 +13,7 @@ from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancel
 from progress.events import Draft
 from progress.publisher import APPEND_EVENTS, HELD_BYTES, Publisher, as_json, progress_draft
 from progress.testing import Memory
-from tests.support.backend import ERROR, LEASE_MS, Backend
+from tests.support.backend import ERROR, LEASE_MS, on_memory
 
 AGES_MS: Final = 60_000
 """A time to flush in that no test waits for."""
@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+        self.store = on_memory(self.memory)
         self.committer = Committer(self.memory.executor)
         self.job_id = self.store.started()
         self.written = threading.Condition()

@@ -7,13 +7,13 @@ from progress.jobs import NewJob
 from progress.settings import Settings
 from progress.store import Store
 from progress.testing import Memory
-from tests.support.backend import ERROR, Backend
+from tests.support.backend import ERROR, on_memory
 
 
 class Bench:
     def __init__(self) -> None:
         memory = Memory()
-        self.backend = Backend("memory", memory.executor, memory.advance)
+        self.backend = on_memory(memory)
         self.store = Store.with_settings(memory.async_executor, Settings(events_ttl_s=1, result_ttl_s=2, max_events=10))
         self.memory = memory
 

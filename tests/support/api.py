@@ -20,7 +20,7 @@ from tasks.progress import Progress
 from tasks.queue import QueueUnavailable
 from tasks.registry import Kind
 from tests.support.asgi import HOST, Exchange, Socket
-from tests.support.backend import Backend
+from tests.support.backend import on_memory
 
 
 class EchoInput(BaseModel):
@@ -89,7 +89,7 @@ class Api:
         self.memory = memory
         self.listener = listener
         self.queue = queue
-        self.worker = Backend("memory", memory.executor, memory.advance)
+        self.worker = on_memory(memory)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=f"http://{HOST}"
         )

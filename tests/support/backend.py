@@ -1,5 +1,6 @@
 """What the contract suite runs on: the twin or a real server, with the few things it does to both."""
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,10 +24,18 @@ ERROR = '{"code":"e","message":"m","retryable":true}'
 class Backend:
     """Commands in short form. ``name`` is ``memory`` or ``redis``."""
 
-    def __init__(self, name: str, executor: Executor, pass_time: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        executor: Executor,
+        pass_time: Callable[[int], None],
+        save: Callable[[], Callable[[], None]],
+    ) -> None:
         self.name = name
         self.executor = executor
         self.pass_time = pass_time
+        self.save = save
+        """Notes what is on disk; what it returns brings that back, as a crash does, on what seems another server."""
         self._claims: dict[tuple[str, int], commands.Claim] = {}
 
     def run(self, command: commands.Command[R]) -> R:
@@ -109,10 +118,20 @@ def checkpoint(state: Any) -> Draft:
     return Draft("checkpoint", encode_json(state))
 
 
-def on_memory() -> Backend:
-    """A fresh twin."""
-    memory = Memory()
-    return Backend("memory", memory.executor, memory.advance)
+def on_memory(memory: Memory | None = None) -> Backend:
+    """A twin, a fresh one unless it is given."""
+    memory = memory or Memory()
+    return Backend("memory", memory.executor, memory.advance, lambda: saved(memory))
+
+
+def saved(memory: Memory) -> Callable[[], None]:
+    """See Backend.save."""
+    kept = copy.deepcopy({name: value for name, value in vars(memory.space).items() if not callable(value)})
+
+    def crash() -> None:
+        vars(memory.space).update(copy.deepcopy(kept), run_id=f"{int(memory.space.run_id) + 1:08}")
+
+    return crash
 
 
 def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
@@ -124,7 +143,22 @@ def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
             while _time_ms(client) < until:
                 time.sleep(0.001)
 
-    return Backend("redis", executor, pass_time)
+    def save() -> Callable[[], None]:
+        with redis.Redis.from_url(server.url) as client:
+            kept = {key: (max(client.pttl(key), 0), client.dump(key)) for key in client.scan_iter()}
+
+        def crash() -> None:
+            with redis.Redis.from_url(server.url) as client:
+                client.flushall()
+                for key, (ttl_ms, value) in kept.items():
+                    client.restore(key, ttl_ms, value)
+                client.set(keys.SERVER, "00000000")
+                for key in client.scan_iter(f"{keys.JOB}*"):
+                    client.hset(key, "server", "00000000")
+
+        return crash
+
+    return Backend("redis", executor, pass_time, save)
 
 
 def _time_ms(client: redis.Redis) -> int:

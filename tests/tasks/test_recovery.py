@@ -12,7 +12,7 @@ from progress.testing import Memory
 from tasks.queue import QueueUnavailable
 from tasks.recovery import LOST_AFTER_S, PRESENCE_EVERY, Sweeper
 from tests.support.api import FakeQueue
-from tests.support.backend import LEASE_MS, Backend
+from tests.support.backend import LEASE_MS, on_memory
 from tests.support.waiting import wait_until
 
 LOST_MS = round(LOST_AFTER_S * 1000)
@@ -24,7 +24,7 @@ class Shop:
     def __init__(self) -> None:
         self.memory = Memory()
         self.queue = FakeQueue()
-        self.store = Backend("memory", self.memory.executor, self.memory.advance)
+        self.store = on_memory(self.memory)
 
     def sweeper(self, name: str = "w", served: tuple[str, ...] = ("llm",), holder: Holder | None = None) -> Sweeper:
         return Sweeper(Claims(self.memory.executor, lease_ms=LEASE_MS, holder=holder), self.queue, name, served)

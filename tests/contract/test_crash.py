@@ -1,0 +1,263 @@
+"""A crash of Redis that loses the last writes: they are made again as they were, and no ``seq`` has two contents."""
+
+from typing import Any
+
+import pytest
+
+from progress import keys
+from progress.commands import (
+    Append,
+    BeginAttempt,
+    Begun,
+    Bury,
+    CancelJob,
+    Command,
+    CreateJob,
+    FinishAttempt,
+    Heartbeat,
+    Outcome,
+)
+from progress.jobs import NewJob
+from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, Backend, checkpoint, token
+
+DEAD = 0
+"""A lease, in ms, that is over at once."""
+
+
+class Writer:
+    """Runs commands and keeps those that make them again, with what was on disk before each and after the last."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._again: list[Command[Any]] = []
+        self.crashes = [backend.save()]
+
+    def run(self, command: Any) -> Any:
+        """Runs one."""
+        answer = self._backend.run(command)
+        again = answer.again if isinstance(answer, Begun) else command.again(answer)
+        assert again
+        self._again.append(again)
+        self.crashes.append(self._backend.save())
+        return answer
+
+    def write_again(self) -> None:
+        """What a crash may have lost."""
+        for command in self._again:
+            self._backend.run(command)
+
+
+def whole(backend: Backend, job_id: str) -> tuple[Any, list[bytes]]:
+    """A job and its log."""
+    job = backend.read(job_id)
+    assert job.queue_position is None
+    return job, [event.raw for event in backend.log(job_id).events]
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled", "retrying", "released"])
+@pytest.mark.parametrize("lost", range(7))
+def test_what_was_lost_is_made_again_as_it_was(backend: Backend, outcome: Outcome, lost: int) -> None:
+    writer, new = Writer(backend), NewJob("generate", {"prompt": "p"}, "llm")
+    writer.run(CreateJob(new, LIFETIMES))
+    claim = writer.run(BeginAttempt(new.id, "w", LEASE_MS)).claim
+    for number in (1, 2, 3):
+        drafts = (token(f"{number}"), checkpoint(number), token("t"))
+        writer.run(Append(claim, number, LEASE_MS, drafts, '{"fraction":0.5}'))
+    writer.run(FinishAttempt(claim, 4, outcome, ERROR, 60_000))
+    before = whole(backend, new.id)
+    backend.pass_time(5)
+    writer.crashes[-1 - lost]()
+    for _ in range(2):
+        writer.write_again()
+        assert whole(backend, new.id) == before
+    assert backend.read(new.id).handed_back == (outcome == "released")
+
+
+@pytest.mark.parametrize("lost", range(1, 4))
+def test_an_attempt_that_took_over_from_a_lost_one_comes_back_with_it(backend: Backend, lost: int) -> None:
+    job_id = backend.started(lease_ms=DEAD)
+    writer = Writer(backend)
+    claim = writer.run(BeginAttempt(job_id, "w2", LEASE_MS)).claim
+    writer.run(Append(claim, 1, LEASE_MS, (token(),)))
+    writer.run(FinishAttempt(claim, 2, "succeeded", "1"))
+    before = whole(backend, job_id)
+    backend.pass_time(5)
+    writer.crashes[-1 - lost]()
+    writer.write_again()
+    assert whole(backend, job_id) == before
+    assert [kind for _, kind, _ in backend.shown(job_id)][2:4] == ["retrying", "started"]
+
+
+def test_a_cancel_waits_for_the_holder_who_is_to_end_the_job(backend: Backend) -> None:
+    job_id = backend.create()
+    writer = Writer(backend)
+    claim = writer.run(BeginAttempt(job_id, "w", LEASE_MS)).claim
+    writer.run(Append(claim, 1, LEASE_MS, (token(),)))
+    before = backend.log(job_id)
+    asked = backend.run(CancelJob(job_id, "enough"))
+    writer.crashes[0]()
+    backend.run(CancelJob(job_id, "enough").again(asked))
+    assert backend.read(job_id).status == "queued"
+    writer.write_again()
+    assert backend.log(job_id) == before
+    assert backend.run(Heartbeat(LEASE_MS, ((claim, 1),))) == ["cancel"]
+
+
+@pytest.mark.parametrize("cancelled", ["queued", "running"])
+def test_a_cancel_that_was_lost_is_made_again(backend: Backend, cancelled: str) -> None:
+    job_id = backend.create() if cancelled == "queued" else backend.started()
+    writer = Writer(backend)
+    writer.run(CancelJob(job_id, "enough"))
+    before = whole(backend, job_id)
+    backend.pass_time(5)
+    writer.crashes[0]()
+    writer.write_again()
+    assert whole(backend, job_id) == before
+    assert before[0].cancel_requested
+
+
+def test_an_end_that_readers_saw_stays_whatever_was_asked_for_since(backend: Backend) -> None:
+    job_id = backend.started()
+    writer = Writer(backend)
+    writer.run(FinishAttempt(backend.claim(job_id), 1, "succeeded", "1"))
+    seen = backend.last(job_id)
+    writer.crashes[0]()
+    assert backend.cancel(job_id) == "requested"
+    writer.write_again()
+    assert backend.last(job_id) == seen
+
+
+def test_a_cancelled_end_keeps_its_reason(backend: Backend) -> None:
+    job_id = backend.started()
+    crash = backend.save()
+    backend.cancel(job_id, "enough")
+    writer = Writer(backend)
+    writer.run(FinishAttempt(backend.claim(job_id), 1, "failed", ERROR))
+    before = whole(backend, job_id)[1]
+    backend.pass_time(5)
+    crash()
+    writer.write_again()
+    assert whole(backend, job_id)[1] == before
+    assert (backend.last(job_id)["reason"], backend.read(job_id).result) == ("enough", None)
+
+
+def test_a_writer_hears_that_the_record_is_behind(backend: Backend) -> None:
+    job_id = backend.create()
+    crashes = [backend.save()]
+    backend.begin(job_id)
+    crashes.append(backend.save())
+    backend.append(job_id, 1, token())
+    for crash in reversed(crashes):
+        crash()
+        assert backend.run(Heartbeat(LEASE_MS, ((backend.claim(job_id), 1),))) == ["behind"]
+        assert backend.append(job_id, 2, token()).answer == "behind"
+        assert backend.finish(job_id, 2, "succeeded", "1").answer == "behind"
+    assert backend.read(job_id).last_seq == 1
+
+
+def test_another_claim_to_an_attempt_of_the_same_number_may_not_write(backend: Backend) -> None:
+    job_id = backend.create()
+    crash = backend.save()
+    backend.begin(job_id)
+    first = backend.claim(job_id)
+    crash()
+    settle(backend)
+    backend.begin(job_id)
+    assert backend.claim(job_id).attempt == first.attempt
+    assert backend.run(Append(first, 1, LEASE_MS, (token(),))).answer == "stale"
+    assert backend.run(Heartbeat(LEASE_MS, ((first, 0),))) == ["stale"]
+
+
+def settle(backend: Backend) -> None:
+    """Passes the time that holders have to write again."""
+    backend.run(Heartbeat(LEASE_MS, ()))
+    backend.pass_time(keys.SETTLE_MS)
+
+
+def test_nobody_else_takes_a_job_before_its_holder_could_speak(backend: Backend) -> None:
+    job_id = backend.create()
+    crash = backend.save()
+    writer = Writer(backend)
+    writer.run(BeginAttempt(job_id, "w", LEASE_MS))
+    crash()
+    assert backend.begin(job_id, worker="w2").answer == "unsettled"
+    assert backend.begin(backend.create()).answer == "ok", "a job that is new since has no other holder"
+    writer.write_again()
+    assert backend.begin(job_id, worker="w2").answer == "held"
+
+
+def test_no_attempt_is_lost_before_its_holder_could_renew_it(backend: Backend) -> None:
+    job_id = backend.started(lease_ms=DEAD)
+    crash = backend.save()
+    crash()
+    assert backend.swept() == []
+    assert backend.run(Bury("m", ("1.1",))) == []
+    settle(backend)
+    assert backend.swept() == [job_id]
+
+
+@pytest.mark.parametrize("loss", ["begun", "lost", "cancelled"])
+def test_numbers_that_readers_may_have_seen_are_passed_over(backend: Backend, loss: str) -> None:
+    job_id = backend.create() if loss == "begun" else backend.started(lease_ms=DEAD)
+    last = backend.read(job_id).last_seq
+    backend.save()()
+    settle(backend)
+    if loss == "begun":
+        assert backend.begin(job_id).answer == "ok"
+    elif loss == "lost":
+        assert backend.swept() == [job_id]
+    else:
+        assert backend.cancel(job_id) == "cancelled"
+    event = backend.log(job_id, last).events[0]
+    assert (event.seq, event.follows) == (last + keys.ROOM + 1, last)
+    backend.begin(job_id)
+    rest = backend.log(job_id, last).events
+    assert [one.seq for one in rest] == list(range(event.seq, event.seq + len(rest))), "once is enough"
+
+
+def test_an_attempt_that_renews_itself_has_lost_nothing(backend: Backend) -> None:
+    job_id = backend.started(lease_ms=DEAD)
+    backend.save()()
+    assert backend.run(Heartbeat(DEAD, ((backend.claim(job_id), 0),))) == ["ok"]
+    settle(backend)
+    assert backend.swept() == [job_id]
+    assert backend.last(job_id)["seq"] == 3
+
+
+@pytest.mark.parametrize("first", ["running", "queued"])
+def test_room_that_was_left_is_left_again(backend: Backend, first: str) -> None:
+    job_id = backend.started(lease_ms=DEAD) if first == "running" else backend.create()
+    backend.save()()
+    settle(backend)
+    writer = Writer(backend)
+    writer.run(BeginAttempt(job_id, "w", LEASE_MS))
+    before = whole(backend, job_id)[1]
+    backend.pass_time(5)
+    writer.crashes[0]()
+    writer.write_again()
+    assert whole(backend, job_id)[1] == before
+
+
+def test_a_claim_is_not_made_again_where_others_have_gone_on(backend: Backend) -> None:
+    job_id = backend.create()
+    crash = backend.save()
+    begun = backend.begin(job_id)
+    crash()
+    settle(backend)
+    backend.begin(job_id)
+    assert begun.again
+    assert backend.run(begun.again).answer == "stale"
+    backend.finish(job_id, 1, "succeeded", "1")
+    assert backend.run(begun.again).answer == "ended"
+
+
+def test_a_submission_is_made_again_under_its_key(backend: Backend) -> None:
+    writer, new = Writer(backend), NewJob("generate", {}, "llm", delay_s=60)
+    writer.run(CreateJob(new, LIFETIMES, "key", "f"))
+    before = whole(backend, new.id)
+    backend.pass_time(5)
+    writer.crashes[0]()
+    writer.write_again()
+    assert whole(backend, new.id) == before
+    again = backend.run(CreateJob(NewJob("generate", {}, "llm"), LIFETIMES, "key", "f"))
+    assert (again.outcome, again.job_id, again.at) == ("existing", new.id, before[0].created_at)
