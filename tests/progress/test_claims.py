@@ -213,3 +213,51 @@ def test_a_task_that_goes_on_after_it_was_told_to_stop_is_given_up_once(bench: B
         assert given_up == [deaf]
     finally:
         keeper.close()
+
+
+def test_an_end_that_redis_has_lost_is_written_again(bench: Bench, keeper: Keeper) -> None:
+    job_id = bench.store.create()
+    crash = bench.store.save()
+    begun = bench.claims.begin(job_id, "w")
+    assert begun.claim
+    publisher = Publisher(bench.committer, begun.claim, lease_ms=LEASE_MS, flush_ms=0, begun=begun.again)
+    keeper.hold(publisher)
+    publisher.token("t")
+    publisher.finish("succeeded", "1")
+    seen = bench.store.log(job_id)
+    keeper.release(publisher)
+    crash()
+    wait_until(lambda: bench.store.read(job_id).ended)
+    assert bench.store.log(job_id) == seen
+
+
+def test_an_end_is_watched_until_it_is_on_disk_and_no_longer(
+    bench: Bench, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[Heartbeat] = []
+    bench.memory.after = lambda command: beats.append(command) if isinstance(command, Heartbeat) else None
+    publisher, other = (bench.publisher(bench.store.started()) for _ in range(2))
+    keeper.hold(publisher)
+    keeper.hold(other)
+    publisher.finish("succeeded", "1")
+    keeper.release(publisher)
+    beats.clear()
+    wait_until(lambda: len(beats) > 1)
+    assert {len(beat.attempts) for beat in beats} == {2}
+    monkeypatch.setattr("progress.claims.KEPT_S", 0)
+    wait_until(lambda: len(beats[-1].attempts) == 1)
+
+
+def test_an_end_that_cannot_be_written_again_is_given_up(
+    bench: Bench, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("progress.publisher.PATIENCE_S", 0.05)
+    beats: list[Heartbeat] = []
+    bench.memory.after = lambda command: beats.append(command) if isinstance(command, Heartbeat) else None
+    publisher, other = (bench.publisher(bench.store.started()) for _ in range(2))
+    keeper.hold(other)
+    publisher.finish("succeeded", "1")
+    bench.memory.space.jobs.pop(publisher.job_id)
+    keeper.release(publisher)
+    wait_until(lambda: bool(beats) and len(beats[-1].attempts) == 2)
+    wait_until(lambda: len(beats[-1].attempts) == 1)

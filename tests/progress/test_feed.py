@@ -163,3 +163,10 @@ def test_a_gap_is_between_the_cursor_and_what_there_still_is(
 ) -> None:
     event = first and Event(first, "token", 1, b"{}")
     assert gap_before(cursor, event or None, end, "j") == (gap and Gap(*gap, "j"))
+
+
+def test_numbers_that_were_passed_over_are_a_gap_for_those_alone_who_saw_some_of_them() -> None:
+    event = Event.parse(b'{"seq":50,"type":"started","attempt":2,"follows":7}')
+    assert gap_before(7, event, 50, "j") is None
+    assert gap_before(9, event, 50, "j") == Gap(10, 49, "j")
+    assert gap_before(5, event, 50, "j") == Gap(6, 49, "j")

@@ -197,6 +197,50 @@ async def test_after_a_reconnect_what_was_missed_is_read(bench: Bench) -> None:
         assert texts(await read_all(subscription)) == "missed"
 
 
+async def test_after_a_reconnect_what_redis_has_lost_is_submitted_again_and_its_readers_stay(bench: Bench) -> None:
+    crash = bench.store.save()
+    api = Store(bench.memory.async_executor, LIFETIMES)
+    hub = Hub(api, bench.memory.listener(), audit_s=60)
+    hub.start()
+    job = (await api.create(NewJob("generate", {}, "llm"))).job
+    with await bench.hub.subscribe(job.id, 0) as subscription:
+        assert seqs(list(await subscription.poll())) == [1]
+        crash()
+        bench.listener.reconnect()
+        await settle()
+        assert not subscription.ended, "another API process is about to submit it again"
+        for listener in bench.memory.listeners:
+            listener.reconnect()
+        await until(lambda: job.id in bench.memory.space.jobs)
+        bench.store.begin(job.id)
+        bench.store.finish(job.id, 1, "succeeded", "1")
+        assert seqs(await read_all(subscription)) == [2, 3]
+    await hub.close()
+
+
+async def test_after_a_crash_each_reader_is_told_what_it_may_have_missed(bench: Bench) -> None:
+    job_id = bench.store.started(lease_ms=0)
+    crash = bench.store.save()
+    with (
+        await bench.hub.subscribe(job_id, 0) as behind,
+        await bench.hub.subscribe(job_id, -1, exact=True) as ahead,
+    ):
+        await behind.poll()
+        bench.store.append(job_id, 1, token("lost"), lease_ms=0)
+        await settle()
+        assert len(await ahead.poll()) == 1
+        crash()
+        bench.store.swept()
+        bench.memory.advance(keys.SETTLE_MS)
+        assert bench.store.swept() == [job_id]
+        bench.store.begin(job_id)
+        bench.store.finish(job_id, 1, "succeeded", "1", attempt=2)
+        first = 2 + keys.ROOM + 1
+        entries = await read_all(ahead)
+        assert entries[0] == Gap(4, first - 1, job_id)
+        assert seqs(entries) == seqs(await read_all(behind)) == [first, first + 1, first + 2]
+
+
 async def test_a_feed_that_missed_more_than_a_page_reads_on(bench: Bench) -> None:
     job_id = bench.start()
     with await bench.hub.subscribe(job_id, -1, exact=True) as subscription:

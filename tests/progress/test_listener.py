@@ -256,3 +256,9 @@ async def test_a_login_is_sent_before_anything_else() -> None:
 
 async def test_a_listener_that_never_started_can_be_closed(redis_url: str) -> None:
     await RedisListener(dialer(redis_url)).close()
+
+
+async def test_a_connection_is_told_of_although_nothing_is_subscribed_to(pair: tuple[RedisListener, Heard]) -> None:
+    listener, heard = pair
+    await until(lambda: heard.connected == 1)
+    assert listener.connected

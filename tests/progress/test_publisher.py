@@ -479,3 +479,24 @@ def test_results_are_json_or_refused() -> None:
 def test_a_fraction_is_between_0_and_1(given: float, shown: float) -> None:
     assert progress_draft(given).fields == f'"fraction":{shown}'
     assert progress_draft(None, current=3).fields == '"current":3'
+
+
+def test_what_redis_has_lost_is_written_again_before_what_follows(bench: Bench) -> None:
+    bench.job_id = bench.store.create()
+    crash = bench.store.save()
+    claimed = bench.store.begin(bench.job_id)
+    assert claimed.claim
+    publisher = Publisher(bench.committer, claimed.claim, lease_ms=LEASE_MS, flush_ms=0, begun=claimed.again)
+    for text in "abc":
+        publisher.token(text)
+        publisher.flush(5)
+    seen = bench.store.log(bench.job_id).events
+    crash()
+    publisher.token("d")
+    publisher.flush(5)
+    assert bench.store.log(bench.job_id).events[:-1] == seen
+    assert bench.text() == "abcd"
+    crash()
+    assert publisher.finish("succeeded", "1").answer == "succeeded"
+    assert bench.store.log(bench.job_id).events[: len(seen)] == seen
+    assert bench.text() == "abcd"

@@ -89,3 +89,27 @@ async def test_lists_heads_and_health_are_passed_on(bench: Bench) -> None:
 def test_a_cursor_that_cannot_be_read_says_what_one_is() -> None:
     assert "whole number" in str(InvalidCursor("x"))
     assert InvalidCursor("x").cursor == "x"
+
+
+async def test_what_a_crash_has_lost_is_submitted_and_cancelled_again(bench: Bench) -> None:
+    crash = bench.backend.save()
+    kept, stopped, deleted = [(await bench.store.create(new())).job for _ in range(3)]
+    await bench.store.cancel(stopped.id)
+    await bench.store.delete(deleted.id)
+    stopped = await bench.store.get(stopped.id)
+    crash()
+    await bench.store.write_again()
+    assert [await bench.store.get(job.id) for job in (kept, stopped)] == [kept, stopped]
+    with pytest.raises(JobNotFound):
+        await bench.store.get(deleted.id)
+
+
+async def test_what_is_on_disk_by_now_is_not_submitted_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = bench.backend.save()
+    job = (await bench.store.create(new())).job
+    monkeypatch.setattr("progress.unsynced.KEPT_S", -1)
+    bench.store.forget()
+    crash()
+    await bench.store.write_again()
+    with pytest.raises(JobNotFound):
+        await bench.store.get(job.id)
