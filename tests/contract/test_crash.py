@@ -161,17 +161,11 @@ def test_another_claim_to_an_attempt_of_the_same_number_may_not_write(backend: B
     backend.begin(job_id)
     first = backend.claim(job_id)
     crash()
-    settle(backend)
+    backend.settle()
     backend.begin(job_id)
     assert backend.claim(job_id).attempt == first.attempt
     assert backend.run(Append(first, 1, LEASE_MS, (token(),))).answer == "stale"
     assert backend.run(Heartbeat(LEASE_MS, ((first, 0),))) == ["stale"]
-
-
-def settle(backend: Backend) -> None:
-    """Passes the time that holders have to write again."""
-    backend.run(Heartbeat(LEASE_MS, ()))
-    backend.pass_time(keys.SETTLE_MS)
 
 
 def test_nobody_else_takes_a_job_before_its_holder_could_speak(backend: Backend) -> None:
@@ -192,7 +186,7 @@ def test_no_attempt_is_lost_before_its_holder_could_renew_it(backend: Backend) -
     crash()
     assert backend.swept() == []
     assert backend.run(Bury("m", ("1.1",))) == []
-    settle(backend)
+    backend.settle()
     assert backend.swept() == [job_id]
 
 
@@ -201,7 +195,7 @@ def test_numbers_that_readers_may_have_seen_are_passed_over(backend: Backend, lo
     job_id = backend.create() if loss == "begun" else backend.started(lease_ms=DEAD)
     last = backend.read(job_id).last_seq
     backend.save()()
-    settle(backend)
+    backend.settle()
     if loss == "begun":
         assert backend.begin(job_id).answer == "ok"
     elif loss == "lost":
@@ -219,7 +213,7 @@ def test_an_attempt_that_renews_itself_has_lost_nothing(backend: Backend) -> Non
     job_id = backend.started(lease_ms=DEAD)
     backend.save()()
     assert backend.run(Heartbeat(DEAD, ((backend.claim(job_id), 0),))) == ["ok"]
-    settle(backend)
+    backend.settle()
     assert backend.swept() == [job_id]
     assert backend.last(job_id)["seq"] == 3
 
@@ -228,7 +222,7 @@ def test_an_attempt_that_renews_itself_has_lost_nothing(backend: Backend) -> Non
 def test_room_that_was_left_is_left_again(backend: Backend, first: str) -> None:
     job_id = backend.started(lease_ms=DEAD) if first == "running" else backend.create()
     backend.save()()
-    settle(backend)
+    backend.settle()
     writer = Writer(backend)
     writer.run(BeginAttempt(job_id, "w", LEASE_MS))
     before = whole(backend, job_id)[1]
@@ -243,7 +237,7 @@ def test_a_claim_is_not_made_again_where_others_have_gone_on(backend: Backend) -
     crash = backend.save()
     begun = backend.begin(job_id)
     crash()
-    settle(backend)
+    backend.settle()
     backend.begin(job_id)
     assert begun.again
     assert backend.run(begun.again).answer == "stale"

@@ -30,10 +30,12 @@ class Backend:
         executor: Executor,
         pass_time: Callable[[int], None],
         save: Callable[[], Callable[[], None]],
+        settle: Callable[[], object],
     ) -> None:
         self.name = name
         self.executor = executor
         self.pass_time = pass_time
+        self._settle = settle
         self.save = save
         """Notes what is on disk; what it returns brings that back, as a crash does, on what seems another server."""
         self._claims: dict[tuple[str, int], commands.Claim] = {}
@@ -84,6 +86,11 @@ class Backend:
         """Asks for a job's end."""
         return self.run(commands.CancelJob(job_id, reason)).answer
 
+    def settle(self) -> None:
+        """Passes the time that holders have, after a crash, to write again."""
+        self.run(commands.Heartbeat(LEASE_MS, ()))
+        self._settle()
+
     def read(self, job_id: str) -> Job:
         """A job that is there."""
         job = self.run(commands.ReadJob(job_id))
@@ -121,7 +128,13 @@ def checkpoint(state: Any) -> Draft:
 def on_memory(memory: Memory | None = None) -> Backend:
     """A twin, a fresh one unless it is given."""
     memory = memory or Memory()
-    return Backend("memory", memory.executor, memory.advance, lambda: saved(memory))
+    return Backend(
+        "memory",
+        memory.executor,
+        memory.advance,
+        lambda: saved(memory),
+        lambda: memory.advance(keys.SETTLE_MS),
+    )
 
 
 def saved(memory: Memory) -> Callable[[], None]:
@@ -158,7 +171,8 @@ def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
 
         return crash
 
-    return Backend("redis", executor, pass_time, save)
+    # It goes by itself after keys.SETTLE_MS.
+    return Backend("redis", executor, pass_time, save, lambda: server.command("DEL", keys.UNSETTLED))
 
 
 def _time_ms(client: redis.Redis) -> int:
