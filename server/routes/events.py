@@ -1,5 +1,6 @@
 """Event streams over HTTP: of one job, of several, and the activity of all."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 from progress.errors import JobNotFound
 from progress.events import EVENT_TYPES, Event, encode_json
+from progress.feed import gap_before
 from progress.hub import ActivityReader, Entry, HubClosing
 from progress.jobs import Job
 from server.auth import OwnerDep
@@ -90,11 +92,9 @@ async def page(state: State, job: Job, asked: StreamRequest) -> Response:
     events = [event for event in found.events if asked.wants(event.type)]
     end = found.events[-1].seq if found.events else max(after, found.last_seq or 0)
     done = found.ended and end >= (found.last_seq or 0)
-    gap: list[Any] = []
-    if (found.events and found.events[0].seq > after + 1) or (not found.events and end > after):
-        lost_to = found.events[0].seq - 1 if found.events else end
-        gap = [{"type": "gap", "lost_from": after + 1, "lost_to": lost_to, "job": job.id}]
-    return JSONResponse({"events": [*gap, *(event.data for event in events)], "next": end, "done": done})
+    gap = gap_before(after, found.events[0] if found.events else None, end, job.id)
+    shown = [json.loads(gap.raw)] if gap else []
+    return JSONResponse({"events": [*shown, *(event.data for event in events)], "next": end, "done": done})
 
 
 @router.get(

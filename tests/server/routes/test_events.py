@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from progress import keys
 from progress.commands import Lifetimes
 from progress.events import Draft
 from progress.jobs import uuid7
@@ -184,6 +185,18 @@ async def test_a_page_tells_that_all_of_it_is_gone(api: Api) -> None:
     api.memory.advance(1001)
     gap = {"type": "gap", "lost_from": 1, "lost_to": 4, "job": job_id}
     assert await page(api, job_id) == {"events": [gap], "next": 4, "done": True}
+
+
+async def test_numbers_that_a_crash_has_passed_over_are_a_gap_for_those_who_saw_some_of_them(api: Api) -> None:
+    job_id = api.job()
+    crash = api.worker.save()
+    crash()
+    api.worker.settle()
+    api.worker.begin(job_id)
+    found = await page(api, job_id, "&after=1")
+    assert [(event["seq"], event["follows"]) for event in found["events"]] == [(keys.ROOM + 2, 1)]
+    found = await page(api, job_id, "&after=4")
+    assert found["events"][0] == {"type": "gap", "lost_from": 5, "lost_to": keys.ROOM + 1, "job": job_id}
 
 
 # Several jobs
