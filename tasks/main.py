@@ -29,11 +29,23 @@ def run_worker(queues: Sequence[str] = (), pool: str | None = None, concurrency:
     app.worker_main([*argv, "--concurrency", str(concurrency or default_concurrency(pool))])
 
 
+class WithoutTracebacks(logging.Filter):
+    """A broker that has gone away is a line in the log: its messages come again, and do no harm."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        if record.exc_info and isinstance(record.exc_info[1], OSError):
+            record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+        return True
+
+
 def _log() -> str:
     level = current().log_level
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
     # A line for each request to the model server says nothing that the job's log does not.
     logging.getLogger("httpx").setLevel("WARNING")
+    for name in ("celery.worker.request", "celery.worker.consumer.consumer"):
+        logging.getLogger(name).addFilter(WithoutTracebacks())
     return level
 
 

@@ -1,5 +1,6 @@
 """How a worker and the scheduler are started: what Celery is told."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,22 @@ def test_the_scheduler_keeps_its_times_in_a_directory_that_it_makes(started: lis
     # No file that a crash would leave behind.
     assert option(line, "--pidfile") == ""
     assert (tmp_path / "new").is_dir()
+
+
+def test_a_broker_that_has_gone_away_is_one_line_in_the_log(
+    started: list[list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    run_worker(["llm"])
+    logger = logging.getLogger("celery.worker.request")
+    for error in (ConnectionResetError("closed"), RuntimeError("our fault")):
+        try:
+            raise error
+        except (OSError, RuntimeError) as caught:
+            logger.critical("Couldn't ack %r, reason:%r", "tag", caught, exc_info=True)
+    away, ours = (record for record in caplog.records if record.name == logger.name)
+    assert (away.levelname, away.exc_info, away.getMessage()) == (
+        "WARNING",
+        None,
+        "Couldn't ack 'tag', reason:ConnectionResetError('closed')",
+    )
+    assert (ours.levelname, bool(ours.exc_info)) == ("CRITICAL", True)
