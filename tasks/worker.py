@@ -10,11 +10,13 @@ from progress.settings import current
 from tasks.app import HOUSEKEEPING, RUN, default_app
 from tasks.attempt import runner, worker_name
 from tasks.drain import drain
+from tasks.pool import Upkeep
 from tasks.queue import CeleryQueue
 from tasks.recovery import Sweeper
 
 logger = logging.getLogger(__name__)
 app = default_app()
+app.steps["worker"].add(Upkeep)
 _sweepers: list[tuple[Sweeper, CeleryQueue]] = []
 
 
