@@ -122,7 +122,7 @@ class Settings(BaseSettings):
             raise ValueError("EVENTS_TTL_S is longer than RESULT_TTL_S: a log cannot outlive its job's record")
         if self.visibility_timeout_s < self.lease_s:
             raise ValueError(
-                "VISIBILITY_TIMEOUT_S is shorter than LEASE_S: live jobs would be delivered again and again"
+                "VISIBILITY_TIMEOUT_S is shorter than LEASE_S: messages would come again before anyone can be lost"
             )
         if not self.api_keys and self.host not in LOOPBACK:
             raise ValueError(f"HOST is {self.host}, which others can reach: set API_KEYS, or HOST=127.0.0.1")

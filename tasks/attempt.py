@@ -75,12 +75,17 @@ class Runner:
         self.committer.close()
         self.executor.close()
 
-    def run(self, job_id: str) -> None:
-        """Runs a job if it is to be run, to its end or to the loss of the right to write."""
+    def run(self, job_id: str) -> bool:
+        """Runs a job if it is to be run, to its end or to the loss of the right to write.
+
+        Returns:
+            Whether its message has served. Not where another attempt holds the job: it may be the only one there is
+            should that attempt be lost.
+        """
         begun = self._begin(job_id)
         if begun.job is None or begun.claim is None:
             logger.info("job %s: nothing to run (%s)", job_id, begun.answer)
-            return
+            return begun.answer != "held"
         job = begun.job
         publisher = Publisher(
             self.committer,
@@ -99,6 +104,7 @@ class Runner:
             self.keeper.release(publisher)
             with self._leaving:
                 del self._running[publisher]
+        return True
 
     def _give_up(self, publisher: Publisher) -> None:
         """Ends the job of a task that was told to stop and does not: it sleeps, or computes, and looks at nothing."""

@@ -49,9 +49,9 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     address = Address.parse(settings.broker)
     return {
         "visibility_timeout": settings.visibility_timeout_s,
-        # Scans for unacknowledged messages every 5 s, not every 100 s; a scanner killed meanwhile blocks
+        # Renews its messages and scans for others' every 5 s, not every 100 s; a scanner killed meanwhile blocks
         # the next ones for 30 s, not for 5 min.
-        "unacked_restore_interval": 5,
+        "unacked_restore_interval": min(5.0, settings.visibility_timeout_s / 4),
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 30,
         "fanout_prefix": True,

@@ -46,7 +46,14 @@ def _log() -> str:
     logging.getLogger("httpx").setLevel("WARNING")
     for name in ("celery.worker.request", "celery.worker.consumer.consumer"):
         logging.getLogger(name).addFilter(WithoutTracebacks())
+    # Nor does Celery's warning, with a traceback, of a message that is left with the broker: see tasks/worker.py.
+    logging.getLogger("celery.app.trace").addFilter(_is_news)
     return level
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    data = getattr(record, "data", None)
+    return not isinstance(data, dict) or data.get("description") != "rejected"
 
 
 def default_concurrency(pool: str) -> int:

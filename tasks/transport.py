@@ -1,4 +1,12 @@
-"""kombu's Redis transports, whose channels say that they are closed in words that kombu and Celery understand.
+"""kombu's Redis transports, with what they lack for long jobs.
+
+A message that is not acknowledged stands in kombu's index of such messages, and is delivered again after the
+visibility timeout: also to a worker that has had it all the time, if its job is longer than that. So each worker renews
+the messages that it has. Those of a machine that vanishes come back a timeout after they were last renewed, early or
+late in a job.
+
+A message whose job another attempt holds is no use now, but may be the last one that the job has. It is left in the
+index (`AFTER_TIMEOUT`), and comes again to see whether the job has ended.
 
 When Redis goes away under a running task, Celery closes the connection and then gives the task's message back, or
 acknowledges it, on a channel that has none any more. kombu 5.7 answers with an AttributeError, which ends the
@@ -6,9 +14,40 @@ worker's event loop: the process stays, and takes no job ever again. As an error
 everyone there expects: the message is delivered again after the visibility timeout, and dropped if its job has ended.
 """
 
-from typing import Any
+import time
+from typing import Any, Final
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
+
+AFTER_TIMEOUT: Final = "after the visibility timeout"
+"""What to say as ``requeue`` where a message is rejected that is to come again only then."""
+
+
+class _QoS(redis.QoS):
+    """What a channel knows of the messages that it has delivered. Used by one thread, that of the event loop.
+
+    Their tags are in ``_delivered``; those that are done with are in ``_dirty``, too, until kombu removes both.
+    """
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Looks for messages whose timeout is over: every ``unacked_restore_interval`` seconds."""
+        self._renew(*(tag for tag in self._delivered if tag not in self._dirty))
+        super().restore_visible(*args, **kwargs)  # type: ignore[no-untyped-call]  # kombu has no types
+
+    def reject(self, delivery_tag: str, requeue: bool | str = False) -> None:
+        """Gives a message back, at once or AFTER_TIMEOUT, or drops it."""
+        if requeue != AFTER_TIMEOUT:
+            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]  # the same
+            return
+        self._renew(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def _renew(self, *tags: str) -> None:
+        if not tags:
+            return
+        with self.channel.conn_or_acquire() as client:
+            # Only those that still stand there: others have been acknowledged, or given to someone else.
+            client.zadd(self.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
 
 
 class _ClosedChannelMixin:
@@ -23,11 +62,11 @@ class _ClosedChannelMixin:
 
 
 class _Channel(_ClosedChannelMixin, redis.Channel):
-    pass
+    QoS = _QoS
 
 
 class _SentinelChannel(_ClosedChannelMixin, redis.SentinelChannel):
-    pass
+    QoS = _QoS
 
 
 class Transport(redis.Transport):

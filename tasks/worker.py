@@ -4,15 +4,18 @@ import logging
 from typing import Any
 
 from celery import signals
+from celery.exceptions import Reject
 
 from progress.process import die_with_parent
 from progress.settings import current
 from tasks.app import HOUSEKEEPING, RUN, default_app
 from tasks.attempt import runner, worker_name
+from tasks.broker import is_redis
 from tasks.drain import drain
 from tasks.pool import Upkeep
 from tasks.queue import CeleryQueue
 from tasks.recovery import Sweeper
+from tasks.transport import AFTER_TIMEOUT
 
 logger = logging.getLogger(__name__)
 app = default_app()
@@ -23,7 +26,9 @@ _sweepers: list[tuple[Sweeper, CeleryQueue]] = []
 @app.task(name=RUN)  # type: ignore[untyped-decorator]  # Celery has no types
 def run(job_id: str) -> None:
     """Runs a job, if it is to be run."""
-    runner(current()).run(job_id)
+    settings = current()
+    if not runner(settings).run(job_id) and is_redis(settings.broker):
+        raise Reject("another attempt holds the job", requeue=AFTER_TIMEOUT)
 
 
 @app.task(name=HOUSEKEEPING)  # type: ignore[untyped-decorator]  # Celery has no types

@@ -248,6 +248,16 @@ def test_a_job_that_is_gone_or_has_ended_is_not_run(work: Work) -> None:
     assert work.types(job.id) == ["queued", "started", "succeeded"]
 
 
+def test_a_message_has_served_unless_another_attempt_holds_its_job(work: Work) -> None:
+    registry._kinds["echo"] = kind_of()
+    ended, early, held = work.create(), work.create(delay_s=60), work.create()
+    assert work.runner.run(ended)
+    assert all(work.runner.run(job_id) for job_id in (ended, early, "nope"))
+    work.executor.run(commands.BeginAttempt(held, "another", 60_000))
+    assert not work.runner.run(held)
+    assert work.job(held).attempt == 1
+
+
 def test_a_kind_that_this_worker_does_not_know_fails_by_its_name(work: Work) -> None:
     job_id = work.create(kind="unheard-of")
     work.runner.run(job_id)

@@ -52,6 +52,16 @@ def test_workers_do_not_talk_to_each_other(started: list[list[str]]) -> None:
     assert {"--without-gossip", "--without-mingle", "--without-heartbeat"} <= set(started[0])
 
 
+def test_a_message_that_is_left_with_the_broker_is_no_warning_of_celerys(started: list[list[str]]) -> None:
+    run_worker()
+    trace = logging.getLogger("celery.app.trace")
+    told = [
+        bool(trace.filter(trace.makeRecord("n", logging.WARNING, "f", 1, "m", (), None, extra=extra)))
+        for extra in ({"data": {"description": "rejected"}}, {"data": {"description": "raised unexpected"}}, {})
+    ]
+    assert told == [False, True, True]
+
+
 def test_the_scheduler_keeps_its_times_in_a_directory_that_it_makes(started: list[list[str]], tmp_path: Path) -> None:
     run_beat(tmp_path / "new" / "schedule")
     (line,) = started

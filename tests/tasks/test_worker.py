@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery import signals
+from celery.exceptions import Reject
 
 from progress import commands
 from progress.commands import Lifetimes, ReadHealth
@@ -16,6 +17,7 @@ from progress.settings import current
 from tasks import attempt
 from tasks.app import HOUSEKEEPING, RUN
 from tasks.queue import CeleryQueue
+from tasks.transport import AFTER_TIMEOUT
 from tests.support.waiting import wait_until
 
 
@@ -48,6 +50,26 @@ def test_its_task_runs_a_job_by_its_id(worker: ModuleType, executor: RedisExecut
     job_id = speaking(executor)
     worker.app.tasks[RUN](job_id)
     assert status(executor, job_id) == "succeeded"
+
+
+def held(executor: RedisExecutor) -> str:
+    job_id = speaking(executor)
+    executor.run(commands.BeginAttempt(job_id, "another", 60_000))
+    return job_id
+
+
+def test_a_message_whose_job_is_held_is_left_to_come_again(worker: ModuleType, executor: RedisExecutor) -> None:
+    with pytest.raises(Reject) as left:
+        worker.app.tasks[RUN](held(executor))
+    assert left.value.requeue == AFTER_TIMEOUT
+
+
+def test_a_broker_that_has_no_such_timeout_is_told_that_it_has_served(
+    worker: ModuleType, executor: RedisExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBCAST_BROKER_URL", "amqp://localhost")
+    current.cache_clear()
+    worker.app.tasks[RUN](held(executor))
 
 
 def test_housekeeping_enqueues_what_is_due(worker: ModuleType, executor: RedisExecutor) -> None:
