@@ -29,6 +29,20 @@ class Reader(Protocol):
         """Called on the event loop after events came, or when the Feed ends."""
 
 
+class Writer(Protocol):
+    """Whoever takes the SSE blocks of all events at once, as they come."""
+
+    def write(self, body: bytes) -> bool:
+        """Takes blocks; False where that cannot be done at once, and then none is taken."""
+
+
+class Follower(Reader, Protocol):
+    """A reader that was in step."""
+
+    def fall_out(self, cursor: int) -> None:
+        """It is no longer in step, and has had everything up to ``cursor``."""
+
+
 class Page:
     """A piece of a Log, shared by all who read it."""
 
@@ -57,6 +71,10 @@ class Feed:
         self.lost = False
         self.wants_readers = False
         self.readers: set[Reader] = set()
+        self.in_step: dict[Writer, Follower] = {}
+        """Those that have had everything: what comes is written to them without asking where they are."""
+        self.stepped = head
+        """Up to where those in step have had it."""
         self.furthest = head
         self._tail: list[Event] = []
         self._tail_bytes = 0
@@ -121,9 +139,26 @@ class Feed:
         return blocks
 
     def wake(self) -> None:
-        """Tells every reader."""
+        """Writes what is new to those in step, and tells every other reader."""
+        if self.in_step:
+            self._step()
         for reader in tuple(self.readers):
             reader.wake()
+
+    def keep_step(self, writer: Writer, follower: Follower) -> None:
+        """Adds one that has had everything up to the head."""
+        self.stepped = self.head
+        self.in_step[writer] = follower
+
+    def _step(self) -> None:
+        before, self.stepped = self.stepped, self.head
+        if before == self.head and not self.closed:
+            return
+        # The last event, and whatever is left of the Log, is for each by itself.
+        body = None if self.closed else self.sse_after(before)
+        late = [writer for writer in self.in_step if body is None or not writer.write(body)]
+        for writer in late:
+            self.in_step.pop(writer).fall_out(before)
 
     def remembered(self, after: int) -> Page | None:
         """The page of the Log after a cursor, if it was read a moment ago."""

@@ -149,7 +149,7 @@ class Hub:
 
     def _drop_unread(self, feed: Feed) -> None:
         job_id = feed.job_id
-        if not feed.readers and self.feeds.get(job_id) is feed and job_id not in self._opening:
+        if not feed.readers and not feed.in_step and self.feeds.get(job_id) is feed and job_id not in self._opening:
             del self.feeds[job_id]
             self._listener.unsubscribe(keys.live(job_id))
             self._watch([feed], 0)

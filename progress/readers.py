@@ -11,7 +11,7 @@ from typing import Final, Protocol, Self
 
 from progress.errors import StoreUnavailable
 from progress.events import Event, Gap
-from progress.feed import Feed, Page, Reader, gap_before
+from progress.feed import Feed, Page, Reader, Writer, gap_before
 
 RETRY_S: Final = 0.25
 """How long a reader, or the Hub, waits before it asks a Redis again that did not answer."""
@@ -97,7 +97,40 @@ class Subscription:
         self._feed = feed
         self._waker = waker
         self._exact = exact
+        self._writer: Writer | None = None
         feed.readers.add(self)
+
+    def keep_step(self, writer: Writer) -> None:
+        """Lets what comes be written at once, if everything was read; ``wake`` is called when that is over."""
+        if self.cursor == self._feed.head and not self._feed.closed and not self._writer:
+            self._writer = writer
+            self._feed.readers.discard(self)
+            self._feed.keep_step(writer, self)
+
+    def fall_out(self, cursor: int) -> None:
+        """See Follower."""
+        self._writer = None
+        self.cursor = cursor
+        self._feed.readers.add(self)
+        self._waker.wake()
+
+    def leave_step(self) -> None:
+        """Goes on by its cursor."""
+        if self._writer:
+            del self._feed.in_step[self._writer]
+            self._writer = None
+            self.cursor = self._feed.stepped
+            self._feed.readers.add(self)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether what comes is written at once."""
+        return self._writer is not None
+
+    @property
+    def head(self) -> int:
+        """The last ``seq`` that is known here."""
+        return self._feed.head
 
     def wake(self) -> None:
         """See Reader."""
@@ -177,6 +210,7 @@ class Subscription:
 
     def close(self) -> None:
         """Leaves the Feed."""
+        self.leave_step()
         self._hub.release(self._feed, self)
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ import uvicorn
 
 from progress.settings import Settings
 from server.app import create_app, make_state
-from server.relay import RawSend
+from server.relay import Outermost
 from server.state import State
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ async def serve(settings: Settings) -> None:
     """Runs the API until it is told to stop."""
     state = make_state(settings)
     config = uvicorn.Config(
-        RawSend(create_app(state)),
+        Outermost(create_app(state)),
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,

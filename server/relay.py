@@ -19,19 +19,27 @@ from progress.jobs import Job
 from server.encoding import HEADERS, PING, RETRY_MS, Encode, TextBroken, TextEncoder, encoder, goodbye
 from server.negotiation import MEDIA_TYPES, StreamRequest
 from server.state import State, Ticking
+from server.wire import Wire
 
-RAW_SEND: Final = "jobcast.send"
+RELAYS: Final = "jobcast.relays"
 
 
-class RawSend:
-    """Keeps the server's own ``send`` for Relays: each layer around it would be stepped for each event."""
+class Outermost:
+    """Runs Relays outside of the app that made them.
+
+    Each layer around ``send()`` would be stepped for each event, and each layer's frame and objects be kept as long as
+    the stream is: more than all the rest of an idle reader.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[RAW_SEND] = send
-        await self._app(scope, receive, send)
+        relays: list[Relay] = []
+        # A copy: what the app puts into it goes with the app.
+        await self._app({**scope, RELAYS: relays}, receive, send)
+        if relays:
+            await relays.pop().serve(receive, send)
 
 
 class Relay(EventSourceResponse):
@@ -49,12 +57,14 @@ class Relay(EventSourceResponse):
         # Plain text has a memory (of what became void), so what was encoded must be sent.
         self._drivable = self._text is None
         self._subscription: Subscription
+        self._wire: Wire | None = None
         self._send: Send
         self._owner: asyncio.Task[Any] | None = None
         self._pumping: asyncio.Task[None] | None = None
         self._woken = False
         self._first = True
         self._quiet = False
+        self._ticked = -1
         self._done = False
         self._failure: BaseException | None = None
 
@@ -71,10 +81,18 @@ class Relay(EventSourceResponse):
         self._hub.waiting.discard(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The response of one request; this task only waits for the client to leave."""
-        self._send = scope.get(RAW_SEND, send)
+        """The response of one request; see Outermost."""
+        if RELAYS in scope:
+            scope[RELAYS].append(self)
+        else:
+            await self.serve(receive, send)
+
+    async def serve(self, receive: Receive, send: Send) -> None:
+        """Streams until the log or the client ends."""
+        self._send = send
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            self._wire = Wire.of(send) if self._shares else None
             self._owner = asyncio.current_task()
             self._pump()
             # A response that is complete brings a disconnect as well, so this ends in any case.
@@ -103,12 +121,26 @@ class Relay(EventSourceResponse):
             return  # Its head is not sent yet; the first pump finds what there is.
         if self._pumping:
             self._woken = True
-        elif not self._done and (self._first or self._hub.closing or not self._drivable or not self._drive()):
+        elif self._done:
+            return
+        elif self._hub.closing or self._first or not self._drivable:
+            self._subscription.leave_step()
             self._pump()
+        elif not self._drive():
+            self._pump()
+        else:
+            self._keep_step()
+
+    def _keep_step(self) -> None:
+        """Nothing is left to send: what comes may be written by the Feed itself."""
+        if self._wire and not self._first and not self._done:
+            self._subscription.keep_step(self._wire)
 
     def tick(self) -> None:
         """Called from time to time: after silence, a comment that keeps proxies awake."""
-        if self._quiet and self._is_sse and self._owner and not self._pumping and not self._done:
+        head, self._ticked = self._ticked, self._subscription.head
+        quiet = self._ticked == head if self._subscription.in_step else self._quiet
+        if quiet and self._is_sse and self._owner and not self._pumping and not self._done:
             self._step(PING)
         self._quiet = True
 
@@ -152,6 +184,8 @@ class Relay(EventSourceResponse):
                 self._owner.cancel()
         elif self._woken:
             self.wake()
+        else:
+            self._keep_step()
 
     async def _catch_up(self) -> None:
         """Sends what there is, from the Log and the tail, waiting for the client; returns once nothing is left."""

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from server.main import GRACE_S, Server, WithoutTracebacks
-from server.relay import RawSend
+from server.relay import Outermost
 from tests.support.api import Api
 from tests.support.waiting import until
 
@@ -29,7 +29,7 @@ class Running:
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self.netloc = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        config = uvicorn.Config(RawSend(api.app), lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_S)
+        config = uvicorn.Config(Outermost(api.app), lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_S)
         self.server = Server(config, api.state)
 
     async def serve(self) -> None:

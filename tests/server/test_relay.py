@@ -10,7 +10,7 @@ import pytest
 from progress.commands import Command, DeleteJob, Lifetimes, ReadLog
 from progress.errors import StoreUnavailable
 from server.encoding import PING
-from server.relay import RawSend, keep_awake
+from server.relay import Outermost, keep_awake
 from tests.support.api import Api
 from tests.support.asgi import Exchange
 from tests.support.backend import checkpoint, token
@@ -168,7 +168,7 @@ async def test_an_exact_reader_gets_every_event_even_when_slow(api: Api, writer:
 
 
 async def test_a_reader_whose_first_byte_waits_gets_the_same(api: Api, writer: Writer) -> None:
-    async with Exchange(RawSend(api.app), path(writer.job_id)) as slow:
+    async with Exchange(Outermost(api.app), path(writer.job_id)) as slow:
         slow.stop_reading()
         await until(lambda: bool(api.state.relays))
         for _ in range(10):
@@ -321,7 +321,7 @@ class Broken(Exchange):
     """A server whose ``send`` raises once so many chunks have gone through."""
 
     def __init__(self, api: Api, target: str, error: Exception, after: int) -> None:
-        super().__init__(RawSend(api.app), target)
+        super().__init__(Outermost(api.app), target)
         self._error = error
         self._left = after
 
