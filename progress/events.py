@@ -30,6 +30,7 @@ EventType = Literal[
     "gap",
 ]
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
+ENDS: Final = frozenset(name.encode() for name in TERMINAL)
 EVENT_TYPES: Final = frozenset(EventType.__args__)  # type: ignore[attr-defined]  # a Literal's own values
 
 MAX_EVENT_BYTES: Final = 64 * 1024
@@ -101,7 +102,7 @@ class Event:
     @cached_property
     def sse(self) -> bytes:
         """The SSE block of this event: ``id``, ``event``, ``data`` and a blank line."""
-        return b"id: %d\nevent: %b\ndata: %b\n\n" % (self.seq, self.type.encode(), self.raw)
+        return sse_block(self.raw)
 
     @cached_property
     def line(self) -> bytes:
@@ -123,6 +124,25 @@ class Event:
         """Of a token: the output that it belongs to."""
         # Inside a text the quotes would be escaped: this is the member, and most events have none.
         return str(self.data["channel"]) if b'"channel":' in self.raw else MAIN_CHANNEL
+
+
+def head_of(raw: bytes) -> tuple[int, bytes]:
+    """``seq`` and type of an encoded event, without the cost of an Event.
+
+    Raises:
+        ValueError: this is no event.
+    """
+    comma = raw.index(b",")
+    start = comma + len(',"type":"')
+    return int(raw[len('{"seq":') : comma]), raw[start : raw.index(b'"', start)]
+
+
+def sse_block(raw: bytes) -> bytes:
+    """The SSE block of an encoded event."""
+    comma = raw.index(b",")
+    start = comma + len(',"type":"')
+    kind = raw[start : raw.index(b'"', start)]
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (raw[len('{"seq":') : comma], kind, raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Final, Literal, Protocol
 
 from progress.commands import LogPage
-from progress.events import Event, Gap, join_tokens
+from progress.events import ENDS, Event, Gap, head_of, join_tokens, sse_block
 
 TAIL_BYTES: Final = 256 * 1024
 TAIL_EVENTS: Final = 512
@@ -76,23 +76,31 @@ class Feed:
         self.stepped = head
         """Up to where those in step have had it."""
         self.furthest = head
-        self._tail: list[Event] = []
+        """The last ``seq`` that was heard of, as far as that is above the head."""
+        # As they came: most are never looked into, and bytes cost the garbage collector nothing.
+        self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._pages: OrderedDict[int, Page] = OrderedDict()
         self._sse = (-1, -1, b"")
+        self._events: tuple[int, int, list[Event]] = (-1, -1, [])
 
-    def push(self, event: Event) -> Taken:
-        """Takes an event, from pub/sub or from the Log. Says ``gap`` where some before it are missing."""
-        if event.seq <= self.head:
-            return "known"
-        if event.seq > self.head + 1:
-            self.furthest = max(self.furthest, event.seq)
+    def push(self, raw: bytes) -> Taken:
+        """Takes an encoded event, from pub/sub or from the Log. Says ``gap`` where some before it are missing.
+
+        Raises:
+            ValueError: this is no event.
+        """
+        seq, kind = head_of(raw)
+        if seq != self.head + 1:
+            if seq <= self.head:
+                return "known"
+            self.furthest = max(self.furthest, seq)
             return "gap"
-        self.head = event.seq
-        self.furthest = max(self.furthest, event.seq)
-        self.closed = self.closed or event.is_terminal
-        self._tail.append(event)
-        self._tail_bytes += len(event.raw)
+        self.head = seq
+        if kind != b"token":
+            self.closed = self.closed or kind in ENDS
+        self._tail.append(raw)
+        self._tail_bytes += len(raw)
         if self._tail_bytes > TAIL_BYTES or len(self._tail) > TAIL_EVENTS:
             self._forget_half()
         return "taken"
@@ -104,7 +112,7 @@ class Feed:
         if first > self.head + 1:
             self.skip_to(first - 1)
         for event in page.events:
-            self.push(event)
+            self.push(event.raw)
         if page.ended and self.head >= end:
             self.end()
 
@@ -124,17 +132,22 @@ class Feed:
         """The events after a cursor, or None where the tail no longer holds them all."""
         if cursor < self.base:
             return None
-        return self._tail[cursor - self.base :]
+        start, end, events = self._events
+        if start != cursor or end != self.head:
+            # Together with many others, as a rule: it is read once for all who ask.
+            events = [Event.parse(raw) for raw in self._tail[cursor - self.base :]]
+            self._events = (cursor, self.head, events)
+        return events
 
     def sse_after(self, cursor: int) -> bytes | None:
         """The same as SSE blocks in one piece, made once for all readers that keep up; None as with ``after``."""
         start, end, blocks = self._sse
         if start == cursor and end == self.head:
             return blocks
-        events = self.after(cursor)
-        if events is None:
+        if cursor < self.base:
             return None
-        blocks = events[0].sse if len(events) == 1 else b"".join([event.sse for event in events])
+        new = self._tail[cursor - self.base :]
+        blocks = sse_block(new[0]) if len(new) == 1 else b"".join(map(sse_block, new))
         self._sse = (cursor, self.head, blocks)
         return blocks
 
@@ -181,7 +194,7 @@ class Feed:
         keep = self._tail[len(self._tail) // 2 + 1 :]
         self.base += len(self._tail) - len(keep)
         self._tail = keep
-        self._tail_bytes = sum(len(event.raw) for event in keep)
+        self._tail_bytes = sum(map(len, keep))
 
 
 def gap_before(cursor: int, first: Event | None, end: int, job_id: str) -> Gap | None:

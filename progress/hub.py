@@ -208,8 +208,8 @@ class Hub:
             feed.wake()
 
     def _push(self, feed: Feed, payload: bytes) -> None:
-        for raw in payload.split(b"\n"):
-            if feed.push(Event.parse(raw)) == "gap":
+        for raw in payload.split(b"\n") if b"\n" in payload else (payload,):
+            if feed.push(raw) == "gap":
                 self._catch_up(feed)
 
     def _on_activity(self, payload: bytes) -> None:

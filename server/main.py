@@ -1,6 +1,7 @@
 """The API as a process: uvicorn, with an order of shutdown that lets streams end well."""
 
 import asyncio
+import gc
 import logging
 import socket
 
@@ -13,6 +14,7 @@ from server.state import State
 
 logger = logging.getLogger(__name__)
 GRACE_S = 3
+GC_THRESHOLDS = (50_000, 20, 20)
 SETTLE_S, POLL_S = 0.3, 0.01
 
 
@@ -23,6 +25,11 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
         self._state = state
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to listen."""
+        await super().startup(sockets)
+        spare_collector()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops listening, lets streams end, then does what uvicorn does."""
@@ -76,6 +83,17 @@ def run(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings))
+
+
+def spare_collector() -> None:
+    """Lets the garbage collector look less often, and never at what is there from the start.
+
+    Nearly everything that comes and goes here goes by its reference count; under load a look at all that is open, for
+    cycles that are not there, would cost a quarter of the time and be the longest pause that readers see.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

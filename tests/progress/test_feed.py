@@ -16,7 +16,7 @@ def event(seq: int, kind: str = "token", size: int = 0) -> Event:
 def feed_of(count: int, *, size: int = 0) -> Feed:
     feed = Feed("j", 0, closed=False)
     for seq in range(1, count + 1):
-        assert feed.push(event(seq, size=size)) == "taken"
+        assert feed.push(event(seq, size=size).raw) == "taken"
     return feed
 
 
@@ -34,29 +34,29 @@ class Woken:
 
 def test_the_next_event_is_taken_and_a_known_one_ignored() -> None:
     feed = feed_of(3)
-    assert [feed.push(event(seq)) for seq in (2, 3, 4)] == ["known", "known", "taken"]
+    assert [feed.push(event(seq).raw) for seq in (2, 3, 4)] == ["known", "known", "taken"]
     assert feed.head == 4
 
 
 def test_an_event_beyond_the_next_is_a_gap_and_not_taken() -> None:
     feed = feed_of(3)
-    assert feed.push(event(6)) == "gap"
+    assert feed.push(event(6).raw) == "gap"
     assert (feed.head, feed.furthest, seqs(feed.after(3))) == (3, 6, [])
-    assert feed.push(event(5)) == "gap"
+    assert feed.push(event(5).raw) == "gap"
     assert feed.furthest == 6
 
 
 @given(st.lists(st.integers(1, 8)))
 def test_in_whatever_order_events_come_none_is_skipped_and_none_twice(order: list[int]) -> None:
     feed = Feed("j", 0, closed=False)
-    taken = [seq for seq in order if feed.push(event(seq)) == "taken"]
+    taken = [seq for seq in order if feed.push(event(seq).raw) == "taken"]
     assert taken == list(range(1, len(taken) + 1))
     assert seqs(feed.after(0)) == taken
 
 
 def test_a_last_event_closes_the_feed() -> None:
     feed = feed_of(1)
-    feed.push(event(2, "succeeded"))
+    feed.push(event(2, "succeeded").raw)
     assert (feed.closed, feed.lost) == (True, False)
 
 
@@ -67,7 +67,7 @@ def test_a_reader_gets_what_comes_after_its_cursor() -> None:
 
 def test_a_feed_that_began_later_cannot_tell_what_was_before() -> None:
     feed = Feed("j", 7, closed=False)
-    feed.push(event(8))
+    feed.push(event(8).raw)
     assert (feed.after(6), seqs(feed.after(7))) == (None, [8])
 
 
@@ -84,16 +84,16 @@ def test_a_long_tail_loses_its_older_part_and_never_its_order(count: int, size: 
 
 def test_an_event_larger_than_a_tail_is_left_to_the_log() -> None:
     feed = feed_of(1)
-    feed.push(event(2, "succeeded", size=TAIL_BYTES))
+    feed.push(event(2, "succeeded", size=TAIL_BYTES).raw)
     assert (feed.head, feed.closed, feed.after(1), seqs(feed.after(2))) == (2, True, None, [])
 
 
 def test_what_the_log_itself_has_lost_is_skipped() -> None:
     feed = feed_of(2)
-    feed.push(event(9))
+    feed.push(event(9).raw)
     feed.skip_to(6)
     assert (feed.head, feed.base, feed.furthest, feed.after(2), feed.after(6)) == (6, 6, 9, None, [])
-    assert feed.push(event(7)) == "taken"
+    assert feed.push(event(7).raw) == "taken"
     feed.skip_to(20)
     assert feed.furthest == 20
 
@@ -124,7 +124,7 @@ def test_sse_blocks_are_made_once_for_all_who_keep_up() -> None:
     assert feed.sse_after(1) is blocks
     assert feed.sse_after(2) == event(3).sse
     assert feed.sse_after(3) == b""
-    feed.push(event(4))
+    feed.push(event(4).raw)
     assert feed.sse_after(2) == event(3).sse + event(4).sse
     assert Feed("j", 5, closed=False).sse_after(4) is None
 
