@@ -6,7 +6,7 @@ needs no queue of its own.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final, Literal, Protocol
 
@@ -30,10 +30,10 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Whoever takes the SSE blocks of all events at once, as they come."""
+    """Whoever takes all events at once, as they come."""
 
-    def write(self, body: bytes) -> bool:
-        """Takes blocks; False where that cannot be done at once, and then none is taken."""
+    def write(self, body: bytes, raws: Sequence[bytes]) -> bool:
+        """Takes events, as SSE blocks or as they are; False where it cannot at once, and then none is taken."""
 
 
 class Follower(Reader, Protocol):
@@ -169,7 +169,8 @@ class Feed:
             return
         # The last event, and whatever is left of the Log, is for each by itself.
         body = None if self.closed else self.sse_after(before)
-        late = [writer for writer in self.in_step if body is None or not writer.write(body)]
+        raws = self._tail[before - self.base :] if body else ()
+        late = [writer for writer in self.in_step if not body or not writer.write(body, raws)]
         for writer in late:
             self.in_step.pop(writer).fall_out(before)
 

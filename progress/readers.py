@@ -170,6 +170,8 @@ class Subscription:
         """
         if self._hub.closing:
             raise HubClosing
+        if self._writer:
+            return ()
         events = self._feed.after(self.cursor)
         if events is None:
             return await self._poll_log()

@@ -22,6 +22,7 @@ from server.state import State, Ticking
 from server.wire import Wire
 
 RELAYS: Final = "jobcast.relays"
+SEND: Final = "jobcast.send"
 
 
 class Outermost:
@@ -37,7 +38,7 @@ class Outermost:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         relays: list[Relay] = []
         # A copy: what the app puts into it goes with the app.
-        await self._app({**scope, RELAYS: relays}, receive, send)
+        await self._app({**scope, RELAYS: relays, SEND: send}, receive, send)
         if relays:
             await relays.pop().serve(receive, send)
 
@@ -75,7 +76,8 @@ class Relay(EventSourceResponse):
         self._hub.waiting.add(self)
 
     def release(self) -> None:
-        """Leaves every place it has."""
+        """Leaves every place it has, for good: a pump that has just ended may still want to go on."""
+        self._done = True
         self._subscription.close()
         self._state.relays.discard(self)
         self._hub.waiting.discard(self)

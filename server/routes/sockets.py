@@ -16,9 +16,11 @@ from server.encoding import IDLE_S
 from server.errors import Problem
 from server.fan import MAX_JOBS, Fan
 from server.negotiation import parse_cursor
+from server.relay import SEND
 from server.routes.events import with_job
 from server.schemas import is_job_id
 from server.state import State, state_of
+from server.wire import SocketWire
 
 router = APIRouter()
 SUBPROTOCOL: Final = "jobcast.v1"
@@ -129,7 +131,8 @@ async def one_job(socket: WebSocket, job_id: str) -> None:
             raise Closing(BAD_MESSAGE, str(error)) from None
         except JobNotFound as error:
             raise Closing(NO_SUCH_JOB, str(error)) from None
-        await both(_take_cancels(socket, state, job_id), _send_one(socket, fan))
+        wire = SocketWire.of(socket.scope.get(SEND))
+        await both(_take_cancels(socket, state, job_id), _send_one(socket, fan, wire))
 
     await serve(socket, handler)
 
@@ -145,7 +148,7 @@ async def _take_cancels(socket: WebSocket, state: State, job_id: str) -> None:
             continue  # Its last event is on the way, and says more.
 
 
-async def _send_one(socket: WebSocket, fan: Fan) -> None:
+async def _send_one(socket: WebSocket, fan: Fan, wire: SocketWire | None) -> None:
     (subscription,) = fan.subscriptions.values()
     async for _, batch in fan.batches(IDLE_S):
         for entry in batch:
@@ -154,6 +157,8 @@ async def _send_one(socket: WebSocket, fan: Fan) -> None:
             if subscription.lost:
                 raise Closing(NO_SUCH_JOB, "the job's record is gone")
             return
+        if wire:
+            subscription.keep_step(wire)
 
 
 @router.websocket("/v1/ws")
