@@ -26,11 +26,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to listen."""
-        await super().startup(sockets)
-        spare_collector()
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops listening, lets streams end, then does what uvicorn does."""
         for server in self.servers:
@@ -75,6 +70,8 @@ async def serve(settings: Settings) -> None:
         server_header=False,
     )
     logging.getLogger("uvicorn.error").addFilter(WithoutTracebacks())
+    config.load()
+    spare_collector()
     await Server(config, state).serve()
 
 

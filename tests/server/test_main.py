@@ -1,63 +1,21 @@
 """The API as a process: in which order it stops, on a real uvicorn in this event loop."""
 
 import asyncio
-import contextlib
 import logging
-import socket
 import time
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server.main import GRACE_S, Server, WithoutTracebacks
-from server.relay import Outermost
+from server.main import WithoutTracebacks
 from tests.support.api import Api
+from tests.support.serving import Running, streaming
 from tests.support.waiting import until
 
 LIMIT_S = 0.5
 """From the signal to the clean end of every stream."""
-
-
-class Running:
-    """A server of the tests' API, and its address."""
-
-    def __init__(self, api: Api) -> None:
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self.netloc = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        config = uvicorn.Config(Outermost(api.app), lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_S)
-        self.server = Server(config, api.state)
-
-    async def serve(self) -> None:
-        await self.server.serve(sockets=[self._listener])
-
-    def stop(self) -> float:
-        """Asks it to stop; the moment at which that was."""
-        self.server.should_exit = True
-        return time.monotonic()
-
-
-@pytest.fixture
-async def running(api: Api) -> AsyncIterator[Running]:
-    made = Running(api)
-    task = asyncio.create_task(made.serve())
-    try:
-        await until(lambda: made.server.started)
-        yield made
-    finally:
-        made.stop()
-        await task
-
-
-@contextlib.asynccontextmanager
-async def streaming(running: Running, job_id: str) -> AsyncIterator[httpx.Response]:
-    url = f"http://{running.netloc}/v1/jobs/{job_id}/events"
-    async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", url) as response:
-        yield response
 
 
 async def test_streams_end_cleanly_and_soon(api: Api, running: Running) -> None:

@@ -1,0 +1,254 @@
+"""Wires: the fast way to a client's socket carries what the plain one does, and steps aside where it cannot."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.frames import Frame, Opcode
+
+from progress.commands import Lifetimes
+from server import wire
+from server.relay import Outermost
+from server.wire import SocketWire, Wire, text_message
+from tests.server.test_relay import Writer, seqs, text_of
+from tests.support.api import Api
+from tests.support.asgi import Exchange
+from tests.support.serving import Running
+from tests.support.waiting import until
+
+BIG = "x" * 30_000
+"""A token: a few of them fill every buffer between server and client."""
+
+
+class Cycle:
+    """What uvicorn's ``send`` belongs to, as far as a Wire knows it."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.written: list[bytes] = []
+        self.transport = SimpleNamespace(write=self.written.append)
+        self.flow = SimpleNamespace(write_paused=False)
+        self.disconnected = self.response_complete = False
+        self.chunked_encoding = self.response_started = True
+        vars(self).update(parts)
+
+    async def send(self, message: Any) -> None:
+        """Never called: the Wire takes its place."""
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"chunked_encoding": False}, {"response_started": False}, {"response_complete": True}, {"flow": object()}],
+)
+def test_there_is_no_wire_where_it_could_not_write_a_chunk(parts: dict[str, Any]) -> None:
+    assert Wire.of(Cycle(**parts).send) is None
+
+
+def test_there_is_no_wire_under_another_server() -> None:
+    async def send(_message: Any) -> None: ...
+
+    assert (Wire.of(send), SocketWire.of(None), SocketWire.of(send)) == (None, None, None)
+
+
+def test_a_chunk_is_framed_once_for_all() -> None:
+    cycles = Cycle(), Cycle()
+    for body in (b"a" * 20, b"b"):
+        for cycle in cycles:
+            made = Wire.of(cycle.send)
+            assert made
+            assert made.write(body, ())
+    assert cycles[0].written == [b"14\r\n" + b"a" * 20 + b"\r\n", b"1\r\nb\r\n"]
+    assert [one is other for one, other in zip(cycles[0].written, cycles[1].written, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("why", ["paused", "left"])
+def test_nothing_is_written_to_a_client_that_is_slow_or_has_left(why: str) -> None:
+    cycle = Cycle()
+    made = Wire.of(cycle.send)
+    assert made
+    if why == "paused":
+        cycle.flow.write_paused = True
+    else:
+        cycle.disconnected = True
+    assert not made.write(b"a", ())
+    assert cycle.written == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
+def test_messages_are_framed_as_websockets_does_it(size: int) -> None:
+    text = b"t" * size
+    assert text_message(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+@pytest.fixture
+def writer(api: Api) -> Writer:
+    """A running job."""
+    made = Writer(api, lifetimes=Lifetimes(60, 120, 10_000))
+    made.begin()
+    return made
+
+
+def in_step(api: Api, writer: Writer) -> int:
+    """How many readers of a job are written to directly."""
+    feed = api.state.hub.feeds.get(writer.job_id)
+    return len(feed.in_step) if feed else 0
+
+
+class Client:
+    """A reader over a real socket that may stop reading."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.body = b""
+
+    async def get(self, target: str, version: str = "1.1") -> None:
+        host, port = self._running.netloc.split(":")
+        self.reader, self.writer = await asyncio.open_connection(host, int(port), limit=1024)
+        self.writer.write(f"GET {target} HTTP/{version}\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
+
+    async def read_until(self, mark: bytes) -> None:
+        async with asyncio.timeout(10):
+            while mark not in self.body:
+                piece = await self.reader.read(65_536)
+                assert piece, self.body[-200:]
+                self.body += piece
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
+
+    def unchunked(self) -> bytes:
+        """The body without the frames of the transfer encoding."""
+        rest, found = self.body.partition(b"\r\n\r\n")[2], b""
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            found += rest[: int(size, 16)]
+            assert rest[int(size, 16) :][:2] == b"\r\n"
+            rest = rest[int(size, 16) + 2 :]
+        return found
+
+
+@pytest.fixture
+async def client(running: Running) -> AsyncIterator[Client]:
+    """A reader that leaves after the test."""
+    made = Client(running)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def slow(running: Running) -> AsyncIterator[Client]:
+    """Another one."""
+    made = Client(running)
+    yield made
+    await made.close()
+
+
+async def test_readers_who_keep_up_are_written_to_directly(
+    api: Api, running: Running, client: Client, writer: Writer
+) -> None:
+    await client.get(f"/v1/jobs/{writer.job_id}/events")
+    async with connect(f"ws://{running.netloc}/v1/jobs/{writer.job_id}/ws", proxy=None, compression=None) as socket:
+        await until(lambda: in_step(api, writer) == 2)
+        for text in ("a", "b\u2028ä", "c" * 70_000):
+            writer.say(text)
+        writer.finish()
+        await client.read_until(b"\r\n0\r\n\r\n")
+        frames = [json.loads(frame) async for frame in socket]
+    body = client.unchunked()
+    assert seqs(body) == [1, 2, 3, 4, 5, 6] == [frame["seq"] for frame in frames]
+    assert text_of(body) == "ab\u2028ä" + "c" * 70_000
+    assert api.state.hub.feeds == {}
+
+
+async def test_a_client_that_stops_reading_goes_on_by_its_cursor(
+    api: Api, client: Client, slow: Client, writer: Writer
+) -> None:
+    for one in (slow, client):
+        await one.get(f"/v1/jobs/{writer.job_id}/events?exact=1")
+        await one.read_until(b"started")
+    await until(lambda: in_step(api, writer) == 2)
+    for number in range(400):
+        writer.say(f"{number} {BIG}")
+        await client.read_until(b'"text":"%d x' % number)
+    await until(lambda: in_step(api, writer) == 1)
+    writer.say("last")
+    await slow.read_until(b'"last"')
+    assert seqs(slow.unchunked()) == list(range(1, 404))
+    await until(lambda: in_step(api, writer) == 2)
+    for one in (slow, client):
+        await one.close()
+    await until(lambda: not api.state.hub.feeds)
+
+
+async def test_a_socket_that_stops_reading_goes_on_by_its_cursor(api: Api, running: Running, writer: Writer) -> None:
+    address = f"ws://{running.netloc}/v1/jobs/{writer.job_id}/ws"
+    async with connect(address, proxy=None, compression=None, max_queue=1) as socket:
+        await until(lambda: in_step(api, writer) == 1)
+        said = 0
+        while in_step(api, writer):
+            writer.say(f"{said} {BIG}")
+            said += 1
+            await asyncio.sleep(0)
+            assert said < 5000
+        writer.finish()
+        found = [json.loads(frame)["seq"] async for frame in socket]
+    assert found == list(range(1, said + 4))
+
+
+async def test_clients_of_http_1_0_are_served_the_plain_way(client: Client, writer: Writer) -> None:
+    await client.get(f"/v1/jobs/{writer.job_id}/events", "1.0")
+    await client.read_until(b"started")
+    writer.say("a")
+    await client.read_until(b'"a"')
+
+
+@pytest.mark.parametrize("way", ["wire", "step", "wait"])
+async def test_each_way_carries_the_same(
+    api: Api, client: Client, writer: Writer, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way != "wire":
+        monkeypatch.setattr(wire, "HTTP_PARTS", ("no such part",))
+    if way == "wait":
+        monkeypatch.setattr("server.relay.Relay._drive", lambda _relay: False)
+    await client.get(f"/v1/jobs/{writer.job_id}/events")
+    await client.read_until(b"started")
+    await until(lambda: in_step(api, writer) == (way == "wire"))
+    for text in "abc":
+        writer.say(text)
+        await client.read_until(b'"%b"' % text.encode())
+    writer.finish()
+    await client.read_until(b"\r\n0\r\n\r\n")
+    body = client.unchunked()
+    assert (seqs(body), text_of(body)) == ([1, 2, 3, 4, 5, 6], "abc")
+
+
+async def test_signs_of_life_come_where_nothing_else_does(api: Api, client: Client, writer: Writer) -> None:
+    await client.get(f"/v1/jobs/{writer.job_id}/events")
+    await until(lambda: in_step(api, writer) == 1)
+    (relay,) = api.state.relays
+    for moved in (False, True, False, False):
+        if moved:
+            writer.say("t")
+            await client.read_until(b'"t"')
+        relay.tick()
+    await client.read_until(b"\n: ping\n\r\n")
+    await client.read_until(b"")
+    writer.say("u")
+    await client.read_until(b'"u"')
+    assert len(re.findall(rb": ping\n", client.body)) in (2, 3)
+
+
+async def test_a_relay_is_served_outside_of_the_app_that_made_it(api: Api, writer: Writer) -> None:
+    async with Exchange(Outermost(api.app), f"/v1/jobs/{writer.job_id}/events") as reader:
+        await reader.until_body(b"started")
+        assert reader.task
+        frame = reader.task.get_coro().cr_await.cr_frame  # type: ignore[union-attr]
+        assert frame.f_code.co_qualname.startswith("Outermost.")
+        assert frame.f_locals["relays"] == []
