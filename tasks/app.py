@@ -12,7 +12,7 @@ from kombu.entity import Queue
 
 from progress.errors import InvalidSettings
 from progress.settings import Settings, current
-from tasks.broker import is_redis, kombu_url, transport, transport_options
+from tasks.broker import Amqp, is_redis, kombu_url, transport, transport_options
 from tasks.registry import DEFAULT_QUEUE, kinds
 
 BUILT_IN: Final = ("tasks.generate",)
@@ -90,7 +90,7 @@ def _queue(settings: Settings, name: str) -> Queue:
 
 def make_app(settings: Settings) -> Celery:
     """The app of one process; the kinds must be known before."""
-    made = Celery("jobcast", set_as_current=True)
+    made = Celery("jobcast", amqp=f"{Amqp.__module__}:{Amqp.__name__}", set_as_current=True)
     made.conf.update(configuration(settings))
     return made
 

@@ -3,11 +3,31 @@
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from celery.app.amqp import AMQP
+from kombu import connection
+
 from progress import keys
 from progress.address import Address
 from progress.settings import Settings
 
 _REDIS: Final = frozenset({"redis", "rediss", "unix", "redis+socket", "redis+sentinel", "rediss+sentinel"})
+RECONNECT_S: Final = 2.0
+"""The longest pause between two attempts to reach the broker."""
+
+
+class Connection(connection.Connection):
+    """One that is soon there again: kombu's pauses between attempts grow to 30 s, and Celery does not let us say."""
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """Connects, however often that takes, with at most RECONNECT_S between two attempts."""
+        kwargs = {"interval_max": RECONNECT_S, **kwargs}
+        return super().ensure_connection(*args, **kwargs)  # type: ignore[no-untyped-call]  # kombu has no types
+
+
+class Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    """What an app uses of kombu."""
+
+    Connection = Connection
 
 
 def is_redis(url: str) -> bool:

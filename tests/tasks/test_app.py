@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from progress import keys
 from progress.errors import InvalidSettings
+from server.embedded import free_port
 from tasks.app import (
     HOUSEKEEPING,
     configuration,
@@ -83,6 +85,17 @@ def test_the_app_has_these_settings() -> None:
     assert app.conf.broker_url == REDIS
     assert app.conf.task_default_queue == "default"
     assert app.conf.timezone == "UTC"
+
+
+def test_a_broker_that_was_away_for_long_is_found_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _seconds: None)
+    app = make_app(settings(redis_url=f"redis://127.0.0.1:{free_port()}/0"))
+    for connection in (app.connection_for_read(), app.connection_for_write().clone()):
+        with pytest.raises(OperationalError):
+            connection.ensure_connection(lambda _error, pause: pauses.append(pause), 20)
+    assert len(pauses) == 40
+    assert max(pauses) <= 2
 
 
 def test_the_app_of_a_process_takes_the_settings_of_its_environment(environment: dict[str, str]) -> None:
