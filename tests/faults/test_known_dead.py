@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from progress import keys
+from progress.holder import Holder
 from tests.faults.crew import Crew
 from tests.faults.following import Audience, Follower, spoken
 from tests.support.live import Live
@@ -26,6 +27,8 @@ SORTS = (("llm", "threads"), ("cpu", "prefork"))
 @pytest.fixture(scope="module")
 def house() -> Iterator[Live]:
     """An API, at default settings; each test brings its workers, and takes them along."""
+    if Holder.here() is None:
+        pytest.skip("no /proc here: a holder is lost when its lease is over")
     with Live(model=False) as live:
         live.start_api()
         yield live
@@ -147,3 +150,19 @@ def test_a_frozen_worker_is_not_buried(stage: Live, audience: Audience, tmp_path
     audience.wait(30)
     assert [stage.job(reader.job_id)["attempt"] for reader in readers] == [1, 1]
     assert not any(reader.job_id in watcher.output() for reader in readers)
+
+
+@pytest.mark.parametrize(("queue", "pool"), SORTS)
+def test_a_worker_of_whom_nobody_can_tell_has_its_lease(tmp_path: Path, queue: str, pool: str) -> None:
+    """As on another machine, or in another container."""
+    lease_s = 2
+    modules = "tests.support.kinds,tests.support.no_holder"
+    with Live(model=False, LEASE_S=str(lease_s), TASKS=modules) as live, Audience(live) as audience:
+        live.start_api()
+        first = live.start_worker(queue, pool, 2)
+        reader = speaking(live, audience, tmp_path / "notes", queue)
+        live.start_worker(queue, pool, 2)
+        first.kill(group=True)
+        killed = time.monotonic()
+        next_attempt(reader, killed, lease_s + SOON_S)
+        assert reader.when("started", 2) - killed > lease_s / 2
