@@ -50,6 +50,8 @@ class Sweeper:
                 self.sweep()
             except (StoreUnavailable, QueueUnavailable) as error:
                 logger.warning("sweep put off: %s", error)
+            except Exception:  # a thread that ends unseen would leave jobs lost for ever
+                logger.exception("sweep failed, and is tried again")
             if self._closing.wait(EVERY_S):
                 return
 

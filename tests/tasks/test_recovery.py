@@ -217,3 +217,28 @@ def test_a_closed_sweeper_leaves_no_thread(shop: Shop) -> None:
     sweeper.start()
     sweeper.close()
     assert not sweeper._thread.is_alive()
+
+
+class Faulty(FakeQueue):
+    """A queue with a fault that nobody has foreseen, once."""
+
+    asked = 0
+
+    def depth(self, queue: str) -> int:
+        """See JobQueue."""
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError("a fault of the broker's client")
+        return super().depth(queue)
+
+
+def test_a_fault_that_nobody_has_foreseen_does_not_end_the_sweeping(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tasks.recovery.EVERY_S", 0.001)
+    shop.queue = faulty = Faulty()
+    sweeper = shop.sweeper()
+    sweeper.start()
+    wait_until(lambda: faulty.asked > 2)
+    sweeper.close()
+    assert "a fault of the broker's client" in caplog.text
