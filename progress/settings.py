@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_scheme(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme in {"amqp", "amqps"} and url.query:
+            raise ValueError("RabbitMQ's address takes no options; SSL_CERT_FILE names the file of its CA")
         return _with_scheme(value, BROKER_SCHEMES)
 
     @field_validator("llm_base_url")

@@ -52,6 +52,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_pool_limit": 4,
+        # RabbitMQ: how soon a worker sees that its broker's machine is gone, and the broker that a worker hangs.
+        "broker_heartbeat": 10,
+        # RabbitMQ closes the channel of a consumer that acknowledges too late, or whose queue is taken away: the
+        # worker opens another one. Otherwise it would end, with all its jobs.
+        "broker_channel_error_retry": True,
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -70,6 +75,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_max_tasks_per_child": 500,
         # True loses jobs on a cut connection: they are revoked and acknowledged, but never run again.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # It asks the broker for fewer messages from a pool's thread, while the main one reads the same AMQP connection:
+        # each takes the other's answers, and the worker waits for ever.
+        "worker_enable_prefetch_count_reduction": False,
+        # Nobody uses it, and on RabbitMQ its queue keeps a second worker on a machine from starting.
+        "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
         "task_default_queue": DEFAULT_QUEUE,

@@ -3,8 +3,9 @@
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from celery.app.amqp import AMQP
+from celery.app.amqp import AMQP, Queues
 from kombu import connection
+from kombu.entity import Queue
 
 from progress import keys
 from progress.address import Address
@@ -24,10 +25,20 @@ class Connection(connection.Connection):
         return super().ensure_connection(*args, **kwargs)  # type: ignore[no-untyped-call]  # kombu has no types
 
 
+class LikeQueues(Queues):  # type: ignore[misc]  # the same
+    """Queues, where one that only a submission names, or a worker's command line, is like the others."""
+
+    def new_missing(self, name: str) -> Queue:
+        """See Celery's, which gives it no arguments: on RabbitMQ, a queue without priorities."""
+        known = next(iter(self.values()))
+        return Queue(name, routing_key=name, queue_arguments=known.queue_arguments)
+
+
 class Amqp(AMQP):  # type: ignore[misc]  # Celery has no types
     """What an app uses of kombu."""
 
     Connection = Connection
+    queues_cls = LikeQueues
 
 
 def is_redis(url: str) -> bool:

@@ -1,27 +1,18 @@
 """The one function that enqueues, behind a protocol: all that the server knows of `tasks`."""
 
-import threading
-import time
 from typing import Any, Final, Protocol
 
 from celery import Celery
-from kombu.connection import Connection
-from kombu.exceptions import OperationalError
 
 from progress.settings import Settings
 from tasks.app import RUN, load_kinds, make_app, queue_names
-from tasks.broker import is_redis, kombu_url, message_priority, transport_options
+from tasks.broker import is_redis, message_priority
+from tasks.link import Link, QueueUnavailable
 from tasks.registry import Kind, kinds
 
-# A hung broker must not hold a submission longer than this.
-SOCKET: Final = {"socket_timeout": 2, "socket_connect_timeout": 1}
-AT_ONCE_S: Final = 0.3
-NOT_FOUND: Final = "404"
-IMPATIENT: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+__all__ = ["CeleryQueue", "JobQueue", "QueueUnavailable"]
 
-
-class QueueUnavailable(Exception):
-    """The broker refuses or does not answer."""
+NOT_FOUND: Final = 404
 
 
 class JobQueue(Protocol):
@@ -46,14 +37,14 @@ class JobQueue(Protocol):
 
 
 class CeleryQueue:
-    """A JobQueue over Celery, with a connection of its own that gives up fast. Thread-safe; one message at a time."""
+    """A JobQueue over Celery, with connections of its own that give up fast. Thread-safe; one message at a time."""
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self._app = app
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._connection: Any = None
-        self._producer: Any = None
+        self._broker = settings.broker
+        self._sending = Link(app, settings)
+        # RabbitMQ with too little memory answers nothing on a connection that has sent a message.
+        self._asking = self._sending if is_redis(self._broker) else Link(app, settings)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "CeleryQueue":
@@ -73,73 +64,43 @@ class CeleryQueue:
 
     def enqueue(self, job_id: str, queue: str, priority: int) -> None:
         """See JobQueue."""
-        self._attempt(lambda: self._send(job_id, queue, priority))
+        self._sending.attempt(lambda producer: self._send(producer, job_id, queue, priority))
 
     def depth(self, queue: str) -> int:
         """See JobQueue."""
-        return int(self._attempt(lambda: self._declared(queue)))
+        count = _messages_on_redis if is_redis(self._broker) else _messages_on_rabbitmq
+        return self._asking.attempt(lambda producer: count(producer, queue))
 
     def close(self) -> None:
         """See JobQueue."""
-        with self._lock:
-            self._drop()
+        self._sending.close()
+        self._asking.close()
 
-    def _send(self, job_id: str, queue: str, priority: int) -> None:
+    def _send(self, producer: Any, job_id: str, queue: str, priority: int) -> None:
         self._app.send_task(
             RUN,
             args=(job_id,),
             queue=queue,
-            priority=message_priority(self._settings.broker, priority),
-            producer=self._producer,
+            priority=message_priority(self._broker, priority),
+            producer=producer,
             retry=False,
             ignore_result=True,
         )
 
-    def _declared(self, queue: str) -> int:
-        # On Redis nothing is made by this, and kombu looks for a passive one's key without the prefix: in vain.
-        passive = not is_redis(self._settings.broker)
-        try:
-            return int(self._producer.channel.queue_declare(queue, passive=passive).message_count)
-        except self._connection.channel_errors as error:
-            if str(getattr(error, "reply_code", "")) != NOT_FOUND:
-                raise
-            # RabbitMQ knows no queue that nothing was sent to, and closes the channel with this answer.
-            self._drop()
-            return 0
 
-    def _attempt(self, operation: Any) -> Any:
-        """Runs an operation on the open connection, and once more on a new one if that has died meanwhile."""
-        with self._lock:
-            started, errors = time.monotonic(), self._errors()
-            while True:
-                fresh = self._producer is None
-                try:
-                    self._open()
-                    return operation()
-                except errors as error:
-                    self._drop()
-                    # A connection that has died says so at once; a broker that hangs has used up the time.
-                    if fresh or time.monotonic() - started > AT_ONCE_S:
-                        raise QueueUnavailable(str(error) or type(error).__name__) from error
+def _messages_on_redis(producer: Any, queue: str) -> int:
+    # Nothing is made by this, and kombu looks for a passive one's key without the prefix: in vain.
+    return int(producer.channel.queue_declare(queue).message_count)
 
-    def _errors(self) -> tuple[type[BaseException], ...]:
-        connection = self._connection or self._connect()
-        return (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
 
-    def _connect(self) -> Any:
-        options = transport_options(self._settings)
-        if is_redis(self._settings.broker):
-            options |= SOCKET
-        return Connection(
-            kombu_url(self._settings.broker), transport_options={**options, **IMPATIENT}, connect_timeout=1
-        )
-
-    def _open(self) -> None:
-        if self._producer is None:
-            self._connection = self._connect()
-            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
-
-    def _drop(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
-            connection.release()
+def _messages_on_rabbitmq(producer: Any, queue: str) -> int:
+    # A channel of its own: RabbitMQ knows no queue that nothing was sent to, and closes the channel with that answer.
+    channel = producer.connection.channel()
+    try:
+        count = int(channel.queue_declare(queue, passive=True).message_count)
+    except producer.connection.channel_errors as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return 0
+    channel.close()
+    return count

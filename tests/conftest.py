@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: a real Redis, flushed, and executors on it."""
+"""Fixtures that every test may use: a real Redis, flushed, executors on it, and a real RabbitMQ."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,6 +6,7 @@ import pytest
 
 from progress.connect import AsyncRedisExecutor, RedisExecutor
 from tests.support.live import Live, running
+from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
 
 
@@ -37,6 +38,13 @@ async def async_executor(redis_url: str) -> AsyncIterator[AsyncRedisExecutor]:
     executor = AsyncRedisExecutor(redis_url)
     yield executor
     await executor.close()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """The RabbitMQ of this test session: take a ``new_url`` of it, and leave it running."""
+    with RabbitServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

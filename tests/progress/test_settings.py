@@ -88,6 +88,7 @@ def test_a_file_that_is_no_text_is_said() -> None:
         ("redis_url", "redis://h:x"),
         ("redis_url", "redis://h:0"),
         ("broker_url", "kafka://h"),
+        ("broker_url", "amqps://h?ssl_ca_certs=/ca.pem"),
         ("llm_base_url", "h:8000"),
         ("api_keys", "nocolon"),
         ("api_keys", "name:"),

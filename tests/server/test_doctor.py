@@ -15,9 +15,10 @@ from progress.inspect import ServerFacts
 from progress.settings import Settings
 from server import doctor, exits
 from server.doctor import Finding, judge, judge_model, judge_queue, shown
-from tasks.queue import QueueUnavailable
+from tasks.queue import CeleryQueue, QueueUnavailable
 from tasks.registry import Kind
 from tests.support.live import Live
+from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +179,23 @@ def test_a_redis_that_does_not_answer_ends_what_depends_on_it() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.integration
+def test_a_rabbitmq_is_asked_and_what_it_refuses_is_told(rabbit_server: RabbitServer) -> None:
+    url = rabbit_server.new_url()
+    queue = CeleryQueue.from_settings(settings(broker_url=url))
+    queue.enqueue("the-job", "llm", 5)
+    (found,) = doctor.examine_broker(queue)
+    queue.close()
+    assert found.good
+    assert found.text.endswith("default 0, llm 1")
+    for broken, why in ((url.replace(":guest", ":wrong"), "ACCESS_REFUSED"), (f"{url}-not", "not found")):
+        queue = CeleryQueue.from_settings(settings(broker_url=broken))
+        (line,) = wrong(doctor.examine_broker(queue))
+        queue.close()
+        assert why in line
+        assert "mend JOBCAST_BROKER_URL" in line
+
+
 def test_a_broker_of_its_own_is_examined_like_the_store() -> None:
     with RedisServer("--appendonly", "yes") as store, RedisServer() as broker:
         found = wrong(doctor.examine_all(settings(redis_url=store.url, broker_url=broker.url), FakeQueue()))

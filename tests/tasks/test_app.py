@@ -59,6 +59,13 @@ def test_on_another_broker_messages_are_confirmed_and_queues_have_priorities() -
         assert queue.queue_arguments["x-consumer-timeout"] == found["task_soft_time_limit"] * 1000
 
 
+def test_a_worker_outlives_what_closes_its_channel_and_shares_nothing_by_name() -> None:
+    found = configured(AMQP)
+    assert found["broker_channel_error_retry"]
+    assert not found["worker_enable_prefetch_count_reduction"]
+    assert not found["worker_enable_remote_control"]
+
+
 def test_on_redis_queues_have_no_arguments() -> None:
     assert [queue.queue_arguments for queue in configured()["task_queues"]] == [None] * len(queue_names())
 

@@ -6,8 +6,10 @@ import pytest
 
 from tasks.app import make_app
 from tasks.broker import is_redis, kombu_url, message_priority, transport_options
-from tasks.queue import CeleryQueue
+from tasks.queue import CeleryQueue, QueueUnavailable
 from tests.support.api import settings
+from tests.support.rabbit_server import RabbitServer
+from tests.support.raw_server import CERTIFICATE
 from tests.support.redis_server import RedisServer
 
 AMQP = "amqp://localhost"
@@ -44,6 +46,14 @@ def test_addresses_that_kombu_spells_otherwise() -> None:
     assert "master_name" not in transport_options(settings(broker_url=REDIS))
 
 
+@pytest.mark.parametrize("url", [AMQP, REDIS])
+def test_a_queue_that_only_a_submission_names_is_like_the_others(url: str) -> None:
+    queues = make_app(settings(broker_url=url)).amqp.queues
+    known, new = queues["default"], queues["only-named-by-a-submission"]
+    assert new.name == new.routing_key == "only-named-by-a-submission"
+    assert (new.queue_arguments, new.exchange) == (known.queue_arguments, known.exchange)
+
+
 def enqueue_and_count(url: str) -> int:
     """Sends a message through a broker and asks it how many wait."""
     made = settings(broker_url=url)
@@ -66,3 +76,14 @@ def test_a_message_through_the_master_that_sentinels_know(tmp_path: Path) -> Non
         config.write_text(f"sentinel monitor jobs 127.0.0.1 {master.port} 1\n")
         with RedisServer("--sentinel", config=config) as sentinel:
             assert enqueue_and_count(f"redis+sentinel://127.0.0.1:{sentinel.port}/0?master=jobs") == 1
+
+
+@pytest.mark.integration
+def test_a_message_over_tls_to_a_rabbitmq_whose_certificate_is_known(
+    rabbit_server: RabbitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with pytest.raises(QueueUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        enqueue_and_count(rabbit_server.tls_url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    assert enqueue_and_count(rabbit_server.tls_url) >= 1
