@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,13 @@ def deaf(file: Path) -> dict[str, object]:
     return {"file": str(file), "pieces": 1, "pause_s": DEAF_S, "silent": True}
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_deaf_tasks_job_ends_when_it_is_cancelled_or_late(pool: str, tmp_path: Path) -> None:
-    with Live(model=False) as live:
+@pytest.mark.parametrize(
+    ("pool", "broker"),
+    [("threads", "redis"), ("prefork", "redis"), ("prefork", "rabbitmq")],
+    indirect=["broker"],
+)
+def test_a_deaf_tasks_job_ends_when_it_is_cancelled_or_late(pool: str, broker: dict[str, Any], tmp_path: Path) -> None:
+    with Live(model=False, **broker) as live:
         live.start_worker("llm", pool, 3)
         live.start_api()
         cancelled = live.submit("journal", deaf(tmp_path / "cancelled"))

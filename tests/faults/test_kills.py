@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -155,9 +155,15 @@ def strike(act: Play, fault: str, workers: list[Child]) -> None:
         act.worker(workers).kill(signal.SIGSTOP if fault == "frozen" else signal.SIGKILL, group=True)
 
 
-@pytest.mark.parametrize("lease_s", SOON_S)
-def test_whatever_becomes_of_a_worker_its_job_goes_on_soon(lease_s: int, tmp_path: Path) -> None:
-    with Live(model=False, LEASE_S=str(lease_s)) as live, ExitStack() as plays:
+@pytest.mark.parametrize(
+    ("lease_s", "broker"),
+    [(LEASE_S, "redis"), (DEFAULT_LEASE_S, "redis"), (LEASE_S, "rabbitmq")],
+    indirect=["broker"],
+)
+def test_whatever_becomes_of_a_worker_its_job_goes_on_soon(
+    lease_s: int, broker: dict[str, Any], tmp_path: Path
+) -> None:
+    with Live(model=False, LEASE_S=str(lease_s), **broker) as live, ExitStack() as plays:
         live.start_api()
         with Crew(live, *((scene.name, scene.pool, 2) for scene in SCENES)) as crew:
             victims = list(crew.workers)

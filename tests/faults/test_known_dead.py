@@ -101,7 +101,8 @@ def test_a_worker_that_was_killed_while_another_is_there(
     stage: Live, audience: Audience, tmp_path: Path, queue: str, pool: str, group: bool
 ) -> None:
     first = stage.start_worker(queue, pool, 3)
-    readers = [speaking(stage, audience, tmp_path / str(number), queue) for number in range(3)]
+    # Longer than it takes to start another worker.
+    readers = [speaking(stage, audience, tmp_path / str(number), queue, pieces=120) for number in range(3)]
     stage.start_worker(queue, pool, 3)
     first.kill(group=group)
     killed = time.monotonic()

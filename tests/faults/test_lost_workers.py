@@ -64,8 +64,8 @@ def test_a_killed_workers_job_goes_on_after_its_last_checkpoint(patient: Live) -
     assert text == job["result"]["text"]
 
 
-def test_a_job_that_kills_its_worker_ends_and_others_go_on() -> None:
-    with Live(model=False, LEASE_S=str(LEASE_S)) as live:
+def test_a_job_that_kills_its_worker_ends_and_others_go_on(broker: dict[str, Any]) -> None:
+    with Live(model=False, LEASE_S=str(LEASE_S), **broker) as live:
         live.start_worker("llm", "prefork", 10)
         live.start_api()
         poison = live.submit("fail", {"how": "crash", "after_s": 0.5})
@@ -75,8 +75,8 @@ def test_a_job_that_kills_its_worker_ends_and_others_go_on() -> None:
         assert (ended["status"], ended["attempt"], ended["error"]["code"]) == ("failed", 3, "worker_lost")
 
 
-def test_workers_that_are_told_to_stop_hand_their_jobs_back() -> None:
-    with Live(model=False, DRAIN_S="1", LEASE_S="30") as live:
+def test_workers_that_are_told_to_stop_hand_their_jobs_back(broker: dict[str, Any]) -> None:
+    with Live(model=False, DRAIN_S="1", LEASE_S="30", **broker) as live:
         live.start_api()
         stopping = [live.start_worker(queue, pool, 2) for queue, pool in POOLS]
         talking = [live.submit("speak", WORDS, max_attempts=1, queue=queue) for queue, _ in POOLS]
