@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from amqp.exceptions import AMQPError
+
 from progress.settings import current
 from tasks.app import queue_names
 
@@ -34,7 +36,7 @@ class WithoutTracebacks(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Never drops a record."""
-        if record.exc_info and isinstance(record.exc_info[1], OSError):
+        if record.exc_info and isinstance(record.exc_info[1], OSError | AMQPError):
             record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
         return True
 
@@ -44,8 +46,8 @@ def _log() -> str:
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
     # A line for each request to the model server says nothing that the job's log does not.
     logging.getLogger("httpx").setLevel("WARNING")
-    for name in ("celery.worker.request", "celery.worker.consumer.consumer"):
-        logging.getLogger(name).addFilter(WithoutTracebacks())
+    for name in ("request", "consumer.consumer", "loops"):
+        logging.getLogger(f"celery.worker.{name}").addFilter(WithoutTracebacks())
     # Nor does Celery's warning, with a traceback, of a message that is left with the broker: see tasks/worker.py.
     logging.getLogger("celery.app.trace").addFilter(_is_news)
     return level
