@@ -52,8 +52,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_pool_limit": 4,
-        # RabbitMQ: how soon a worker sees that its broker's machine is gone, and the broker that a worker hangs.
-        "broker_heartbeat": 10,
+        # RabbitMQ hands messages to a worker that hangs, and takes them back after two to three of these: by then the
+        # leases of its jobs are over, and what is sent for them must reach others.
+        "broker_heartbeat": max(1, int(settings.lease_s / 3)),
         # RabbitMQ closes the channel of a consumer that acknowledges too late, or whose queue is taken away: the
         # worker opens another one. Otherwise it would end, with all its jobs.
         "broker_channel_error_retry": True,

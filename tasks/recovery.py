@@ -62,13 +62,15 @@ class Sweeper:
         self._round += 1
         self._enqueue(self._claims.bury())
         found = self._claims.sweep(self._worker)
-        if found is not None:
-            self._enqueue(found)
-            if self._round % PRESENCE_EVERY == 0:
-                self._find_lost()
+        self._enqueue(found or [])
+        if self._round % PRESENCE_EVERY == 0:
+            if found is not None:
+                self._find_lost(self._queue.queues)
+            # Those that no kind names, only submissions: nobody knows them but who serves them.
+            self._find_lost(tuple(set(self._served) - set(self._queue.queues)))
 
-    def _find_lost(self) -> None:
-        for queue in self._queue.queues:
+    def _find_lost(self, queues: tuple[str, ...]) -> None:
+        for queue in queues:
             empty = self._queue.depth(queue) == 0
             self._enqueue(self._claims.long_waiting(queue, LOST_AFTER_S, queue_empty=empty))
 

@@ -59,6 +59,11 @@ def test_on_another_broker_messages_are_confirmed_and_queues_have_priorities() -
         assert queue.queue_arguments["x-consumer-timeout"] == found["task_soft_time_limit"] * 1000
 
 
+@pytest.mark.parametrize(("lease_s", "heartbeat_s"), [(1, 1), (2, 1), (10, 3), (60, 20)])
+def test_rabbitmq_takes_back_what_a_hung_worker_has_when_its_leases_are_over(lease_s: float, heartbeat_s: int) -> None:
+    assert configured(AMQP, lease_s=lease_s)["broker_heartbeat"] == heartbeat_s
+
+
 def test_a_worker_outlives_what_closes_its_channel_and_shares_nothing_by_name() -> None:
     found = configured(AMQP)
     assert found["broker_channel_error_retry"]

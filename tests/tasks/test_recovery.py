@@ -149,6 +149,16 @@ def test_a_job_without_a_message_is_found_in_a_busy_queue_too(shop: Shop) -> Non
     assert shop.enqueued[2:] == [lost]
 
 
+def test_a_job_without_a_message_in_a_queue_of_no_kind_is_found_by_a_worker_that_serves_it(shop: Shop) -> None:
+    shop.memory.advance(0)
+    job_id = shop.store.create(queue="reports")
+    shop.memory.advance(LOST_MS)
+    rounds(shop.sweeper("first"))
+    assert shop.enqueued == []
+    rounds(shop.sweeper("second", ("reports",)))
+    assert shop.enqueued == [job_id]
+
+
 def test_the_wait_of_a_job_that_was_enqueued_again_begins_anew(shop: Shop) -> None:
     job_id, sweeper = shop.store.create(), shop.sweeper()
     shop.memory.advance(LOST_MS)
