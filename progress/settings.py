@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     result_ttl_s: int = Field(604_800, ge=1, description="how long a finished job's record stays")
     max_events: int = Field(100_000, ge=10, description="events kept per job")
     max_input_bytes: int = Field(1_048_576, ge=1024, description="a larger body is refused with 413")
+    workers: int = Field(1, ge=1, le=256, description="API processes on the one port; Celery's workers are not meant")
     max_streams: int = Field(10_000, ge=1, description="open event streams and sockets in one API process")
     llm_base_url: str = Field("", description="any OpenAI-compatible server; `up` starts the demo model where empty")
     llm_api_key: str = Field("", repr=False, description="sent to the model server as a bearer token")

@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
 def _add_processes(commands: Any) -> None:
     up = _command(commands, "up", _up, "Redis, workers, scheduler, API and page in one terminal")
     up.add_argument("--leashed", action="store_true", help="stop when the process that started this is gone")
-    _command(commands, "api", _api, "the HTTP API and the page")
+    api = _command(commands, "api", _api, "the HTTP API and the page")
+    api.add_argument("--shared-port", action="store_true", help="one process, beside others on the same port")
     worker = _command(commands, "worker", _worker, "a process that runs jobs")
     worker.add_argument("--queues", type=_names, default=(), help="serve these, comma-separated, not all")
     worker.add_argument("--except-queues", type=_names, default=(), help="serve all but these")
@@ -85,12 +86,16 @@ def _up(parsed: argparse.Namespace) -> int:
     return OK
 
 
-def _api(_parsed: argparse.Namespace) -> int:
+def _api(parsed: argparse.Namespace) -> int:
     from progress import settings
-    from server.main import run
+    from server import main, several
 
+    current = settings.current()
+    if current.workers > 1 and not parsed.shared_port:
+        several.run(current)
+        return OK
     _find_task_modules()
-    run(settings.current())
+    main.run(current, shared_port=parsed.shared_port)
     return OK
 
 

@@ -10,6 +10,7 @@ import uvicorn
 from progress.settings import Settings
 from server.app import create_app, make_state
 from server.relay import Outermost
+from server.several import shared_socket
 from server.state import State
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class WithoutTracebacks(logging.Filter):
         return True
 
 
-async def serve(settings: Settings) -> None:
-    """Runs the API until it is told to stop."""
+async def serve(settings: Settings, *, shared_port: bool = False) -> None:
+    """Runs the API until it is told to stop; with ``shared_port`` beside other processes at the same address."""
     state = make_state(settings)
     config = uvicorn.Config(
         Outermost(create_app(state)),
@@ -72,14 +73,14 @@ async def serve(settings: Settings) -> None:
     logging.getLogger("uvicorn.error").addFilter(WithoutTracebacks())
     config.load()
     spare_collector()
-    await Server(config, state).serve()
+    await Server(config, state).serve([shared_socket(settings.host, settings.port)] if shared_port else None)
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, *, shared_port: bool = False) -> None:
     """Runs the API in this process until SIGINT or SIGTERM."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(settings, shared_port=shared_port))
 
 
 def spare_collector() -> None:

@@ -3,8 +3,7 @@
 import asyncio
 import fcntl
 import os
-import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -12,11 +11,12 @@ from typing import Final
 from progress.settings import Settings
 from server import programs
 from server.console import Console
-from server.embedded import free_port, is_free
-from server.processes import Child, Program, StartError
+from server.embedded import free_port
+from server.processes import StartError
+from server.several import api_port
+from server.stages import Stages
 
 DATA: Final = Path(".jobcast")
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WELCOME: Final = """
 Jobcast is up: {url}
 
@@ -38,49 +38,16 @@ def run(settings: Settings, data: Path = DATA) -> None:
         asyncio.run(Launcher(settings, data).run())
 
 
-class Launcher:
-    """Starts stages of programs in order, each when the one before is up; stops them in the reverse order."""
+class Launcher(Stages):
+    """Redis first, then the model server, then all that needs them."""
 
     def __init__(self, settings: Settings, data: Path, console: Console | None = None) -> None:
+        super().__init__(console)
         self._settings = settings
         self._data = data
-        self._stages: list[list[Child]] = []
-        self._stop = asyncio.Event()
-        self._console = console or Console(on_closed=self._stop.set)
-
-    async def run(self) -> None:
-        """Starts all, then waits for SIGINT, SIGTERM or SIGHUP. A second signal kills at once.
-
-        Raises:
-            StartError: something did not start; what had started is stopped again.
-        """
-        with _on_signals(self._signalled):
-            try:
-                await self._until_stopped(self._start_all())
-            finally:
-                await self._stop_all()
-
-    def _signalled(self) -> None:
-        if self._stop.is_set():
-            for child in self._children():
-                child.kill()
-        self._stop.set()
-
-    async def _until_stopped(self, starting: Awaitable[None]) -> None:
-        start = asyncio.ensure_future(starting)
-        stop = asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if start.done():
-                start.result()
-                await stop
-        finally:
-            start.cancel()
-            stop.cancel()
-            await asyncio.gather(start, stop, return_exceptions=True)
 
     async def _start_all(self) -> None:
-        port = self._port()
+        port = api_port(self._settings)
         url = programs.url_of(self._settings, port)
         env = {"JOBCAST_PORT": str(port), "JOBCAST_REDIS_URL": await self._redis()}
         env["JOBCAST_LLM_BASE_URL"] = await self._model()
@@ -92,14 +59,6 @@ class Launcher:
         )
         auth = "-H 'Authorization: Bearer KEY' " if self._settings.api_keys else ""
         self._console.say(WELCOME.format(url=url, auth=auth, data=self._data))
-
-    def _port(self) -> int:
-        host, port = self._settings.host, self._settings.port
-        if not port:
-            return free_port(host)
-        if not is_free(host, port):
-            raise StartError(f"port {port} is taken: set JOBCAST_PORT to another one, or to 0 for any")
-        return port
 
     async def _redis(self) -> str:
         url = self._settings.redis_url
@@ -117,33 +76,6 @@ class Launcher:
         port = free_port()
         await self._start([programs.model(port)])
         return programs.model_url(port)
-
-    async def _start(self, stage: Sequence[Program]) -> None:
-        children = [Child(program, self._console.line) for program in stage]
-        self._stages.append(children)
-        await asyncio.gather(*(child.start() for child in children))
-
-    async def _stop_all(self) -> None:
-        if self._stages:
-            self._console.say("jobcast: stopping")
-        for stage in reversed(self._stages):
-            await asyncio.gather(*(child.stop() for child in stage))
-
-    def _children(self) -> Iterator[Child]:
-        for stage in self._stages:
-            yield from stage
-
-
-@contextmanager
-def _on_signals(handler: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for signum in SIGNALS:
-        loop.add_signal_handler(signum, handler)
-    try:
-        yield
-    finally:
-        for signum in SIGNALS:
-            loop.remove_signal_handler(signum)
 
 
 @contextmanager

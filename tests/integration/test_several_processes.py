@@ -1,0 +1,83 @@
+"""Several API processes on one port: any of them serves any reader, and one that dies is missed by nobody for long."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.following import Audience, spoken
+from tests.integration.inside import subscriptions
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+READERS = 24
+"""That all of them come to one of two processes happens once in eight million runs."""
+
+
+@pytest.fixture
+def house() -> Iterator[Live]:
+    """A Jobcast with two API processes."""
+    with Live(model=False, WORKERS="2") as live:
+        live.start_worker("llm")
+        live.start_api()
+        yield live
+
+
+def processes(house: Live) -> list[int]:
+    """The API processes that serve."""
+    assert house.api
+    lists = Path(f"/proc/{house.api.pid}/task").glob("*/children")
+    return [int(pid) for children in lists for pid in children.read_text().split()]
+
+
+def test_readers_are_spread_and_see_the_same(house: Live) -> None:
+    assert len(processes(house)) == 2
+    with Audience(house) as audience:
+        job_id = house.submit("speak", {"pieces": ["a ", "b "], "repeat": 100, "pause_s": 0.02})
+        readers = [audience.follow(job_id, exact=number % 2 == 0) for number in range(READERS)]
+        for reader in readers:
+            spoken(reader, 2)
+        assert len(subscriptions(house)) == 2, "one connection to Redis for each process"
+        audience.wait()
+        audience.check()
+        assert {reader.text for reader in readers} == {"a b " * 100}
+
+
+def test_one_that_dies_is_started_again_and_its_readers_go_on(house: Live) -> None:
+    assert house.api
+    with Audience(house) as audience:
+        job_id = house.submit("speak", {"pieces": ["a ", "b "], "repeat": 150, "pause_s": 0.02})
+        readers = [audience.follow(job_id) for _ in range(READERS)]
+        for reader in readers:
+            spoken(reader, 2)
+        first, second = processes(house)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(processes(house)) == 2 and first not in processes(house))
+        audience.wait()
+        audience.check()
+        assert {reader.text for reader in readers} == {"a b " * 150}
+        moved = [reader for reader in readers if reader.connections > 1]
+        assert 0 < len(moved) < READERS
+        assert second in processes(house)
+        assert "died (killed by SIGKILL); starting it again" in house.api.output()
+
+
+def test_all_of_them_stop_together_and_streams_end_well(house: Live) -> None:
+    with Audience(house) as audience:
+        job_id = house.submit("silent", {"seconds": 60})
+        readers = [audience.follow(job_id) for _ in range(4)]
+        for reader in readers:
+            wait_until(lambda reader=reader: reader.cursor >= 2)  # type: ignore[misc]
+        pids = processes(house)
+        assert house.stop_api() < 5
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_port_that_another_has_is_one_line_that_says_so(house: Live) -> None:
+    other = house.start("other", "-m", "server.cli", "api")
+    assert other.process.wait(20) == 1
+    assert f"port {house.port} is taken: set JOBCAST_PORT" in other.output()
