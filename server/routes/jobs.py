@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
-from progress.errors import JobConflict, JobNotFound
-from progress.hub import HubClosing
+from progress.errors import JobConflict, JobNotFound, StoreUnavailable
+from progress.hub import RETRY_S, HubClosing
 from progress.jobs import Job, Status
 from server.auth import OwnerDep
 from server.errors import invalid, responses
@@ -110,13 +110,27 @@ def preferred_wait(prefer: str) -> float:
 
 
 async def wait_for_end(state: State, job: Job, wait_s: float) -> Job:
-    """The job as it is when it has ended, or after ``wait_s``, or when this process goes away."""
+    """The job as it is when it has ended, or after ``wait_s``, or when this process goes away; as it was if Redis has."""
     with contextlib.suppress(TimeoutError, HubClosing):
         async with asyncio.timeout(wait_s):
-            with await state.hub.subscribe(job.id, job.last_seq) as subscription:
-                async for _ in subscription.batches(wait_s):
-                    pass
-    return await state.store.get(job.id)
+            while not state.hub.closing and not await _followed_to_its_end(state, job, wait_s):
+                await asyncio.sleep(RETRY_S)
+    try:
+        return await state.store.get(job.id)
+    except StoreUnavailable:
+        # A 503 would say that the job was not accepted, and it would be submitted once more.
+        return job
+
+
+async def _followed_to_its_end(state: State, job: Job, wait_s: float) -> bool:
+    """False where Redis cannot be asked just now."""
+    try:
+        with await state.hub.subscribe(job.id, job.last_seq) as subscription:
+            async for _ in subscription.batches(wait_s):
+                pass
+    except StoreUnavailable:
+        return False
+    return True
 
 
 @router.get("/jobs", response_model=JobList, summary="List jobs", responses=responses(401, 422, 503))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from httpx import Response
 
-from progress.commands import WorkerSeen
+from progress.commands import Command, ReadLog, WorkerSeen
+from progress.errors import StoreUnavailable
 from server.routes.jobs import MAX_WAIT_S, preferred_wait
 from tests.support.api import Api, api_with
 from tests.support.backend import ERROR
@@ -116,6 +117,36 @@ async def test_a_wait_that_is_too_short_answers_with_what_there_is() -> None:
         api.worker.begin(job_id)
         answer = await waiting
         assert (answer.status_code, answer.json()["status"]) == (202, "running")
+
+
+async def test_a_wait_outlasts_a_redis_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.routes.jobs.RETRY_S", 0.01)
+    refused = 0
+
+    def away(command: Command[Any]) -> None:
+        nonlocal refused
+        if isinstance(command, ReadLog) and refused < 3:
+            refused += 1
+            raise StoreUnavailable("away")
+
+    api.memory.before = away
+    waiting = asyncio.create_task(submitted(api, headers={"prefer": "wait=30"}))
+    await finish_when_followed(api)
+    assert ((await waiting).status_code, refused) == (200, 3)
+
+
+@pytest.mark.slow
+async def test_a_job_that_was_accepted_is_no_error_though_nobody_can_say_how_it_is(api: Api) -> None:
+    waiting = asyncio.create_task(submitted(api, headers={"prefer": "wait=1"}))
+    await until(lambda: bool(api.state.hub.feeds))
+
+    def away(_command: Command[Any]) -> None:
+        raise StoreUnavailable("away")
+
+    api.memory.before = away
+    answer = await waiting
+    api.memory.before = lambda _command: None
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
 
 
 async def test_a_wait_ends_when_the_process_goes(api: Api) -> None:
