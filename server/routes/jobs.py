@@ -110,10 +110,12 @@ def preferred_wait(prefer: str) -> float:
 
 
 async def wait_for_end(state: State, job: Job, wait_s: float) -> Job:
-    """The job as it is when it has ended, or after ``wait_s``, or when this process goes away; as it was if Redis has."""
+    """The job when it has ended, or after ``wait_s``, or when this process goes away; as it was if Redis is away."""
     with contextlib.suppress(TimeoutError, HubClosing):
         async with asyncio.timeout(wait_s):
-            while not state.hub.closing and not await _followed_to_its_end(state, job, wait_s):
+            while not state.hub.closing:
+                if await _followed_to_its_end(state, job, wait_s):
+                    break
                 await asyncio.sleep(RETRY_S)
     try:
         return await state.store.get(job.id)
