@@ -245,6 +245,8 @@ class Publisher:
             self.answered = written.number
             self._set_back_at = None
             self._unsynced.add(written.again(answer), sum(len(draft.fields) for draft in written.drafts))
+            # Had this server lost what came before, its answer would have been "behind".
+            self._unsynced.forget()
 
     def heard(self, answer: Answer) -> None:
         """What a heartbeat says of this attempt."""

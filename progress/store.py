@@ -6,6 +6,7 @@ from progress import commands
 from progress.commands import Health, Lifetimes, LogPage
 from progress.connect import AsyncExecutor
 from progress.errors import IdempotencyConflict, JobConflict, JobNotFound
+from progress.events import encode_json
 from progress.jobs import Job, NewJob
 from progress.settings import Settings
 from progress.unsynced import Unsynced
@@ -43,7 +44,7 @@ class Store:
         if made.outcome == "conflict":
             raise IdempotencyConflict(idempotency_key, made.job_id)
         if made.outcome == "created":
-            self._unsynced.add(command.again(made), job_id=new.id)
+            self._unsynced.add(command.again(made), len(encode_json(new.input)), job_id=new.id)
         return Submitted(await self.get(made.job_id), made.outcome == "created")
 
     async def get(self, job_id: str) -> Job:

@@ -29,13 +29,21 @@ class Unsynced:
         """Keeps a write that Redis has just answered; ``size`` in bytes."""
         self._kept.append((self._clock(), size, job_id, command))
         self._size += size
-        self.forget()
+        while self._size > KEPT_BYTES:
+            self._drop_oldest()
 
     def forget(self) -> None:
-        """Lets go of what is on disk by now. Only true while Redis answers: without it, time alone says nothing."""
+        """Lets go of what is on disk by now.
+
+        To be called by who knows that the server that answers has it all: one that has just come back after a crash
+        answers, too.
+        """
         oldest = self._clock() - KEPT_S
-        while self._kept and (self._kept[0][0] < oldest or self._size > KEPT_BYTES):
-            self._size -= self._kept.popleft()[1]
+        while self._kept and self._kept[0][0] < oldest:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._size -= self._kept.popleft()[1]
 
     def drop(self, job_id: str) -> None:
         """Lets go of what was kept of a job that is no more."""

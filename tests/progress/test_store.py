@@ -104,6 +104,19 @@ async def test_what_a_crash_has_lost_is_submitted_and_cancelled_again(bench: Ben
         await bench.store.get(deleted.id)
 
 
+async def test_whoever_submits_first_after_a_crash_makes_nobody_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = bench.backend.save()
+    lost = (await bench.store.create(new())).job
+    # Redis was away for longer than anything is kept.
+    monkeypatch.setattr("progress.unsynced.KEPT_S", -1)
+    crash()
+    await bench.store.create(new())
+    await bench.store.write_again()
+    assert (await bench.store.get(lost.id)).created_at == lost.created_at
+
+
 async def test_what_is_on_disk_by_now_is_not_submitted_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     crash = bench.backend.save()
     job = (await bench.store.create(new())).job
