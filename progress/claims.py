@@ -35,6 +35,8 @@ BEAT_S: Final = 0.5
 """How often attempts are renewed, at most: a cancel reaches a silent task within about this."""
 
 
+WORKER_LOST: Final = "worker_lost"
+"""The code of a lost attempt's error, as ``common.lua`` has it."""
 GIVE_UP_S: Final = 0.9
 """How long a task that was told to stop may take to do so before its job ends without it."""
 
@@ -87,6 +89,11 @@ class Claims:
     def read(self, job_id: str) -> Job | None:
         """One job."""
         return self._executor.run(ReadJob(job_id))
+
+    def was_lost(self, job: Job) -> bool:
+        """Whether the last attempt of a job that is to be tried again was lost, and not ended by an error."""
+        page = self._executor.run(ReadLog(job.id, job.last_seq - 1))
+        return any(event.type == "retrying" and event.data["error"]["code"] == WORKER_LOST for event in page.events)
 
     def kept_text(self, job: Job) -> str:
         """The main text of earlier attempts that still counts, up to the last checkpoint."""

@@ -7,8 +7,9 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel, ValidationError
@@ -34,6 +35,7 @@ from tasks.progress import Progress, Resumed
 from tasks.registry import Kind, kinds
 
 logger = logging.getLogger(__name__)
+R = TypeVar("R")
 MESSAGE_CHARS: Final = 2000
 STOPPED: Final = ("worker_stopped", "its worker was told to stop; another one goes on")
 UNSETTLED_S: Final = 0.25
@@ -67,7 +69,7 @@ class Runner:
         self._running: dict[Publisher, Job] = {}
         self._leaving = threading.Lock()
         self.is_disposable = False
-        """Whether this process may be killed with a task that does not stop: a child of a prefork pool may."""
+        """Whether this process may be killed with a task that does not stop: one that runs nothing else may."""
 
     def close(self) -> None:
         """Ends threads and connections."""
@@ -119,19 +121,12 @@ class Runner:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def _begin(self, job_id: str) -> Begun:
-        # Redis may be away for a moment; giving up here would leave the job to the sweeper.
-        pause = 0.1
         while True:
-            try:
-                begun = self.claims.begin(job_id, worker_name())
-                if begun.answer != "unsettled":
-                    return begun
-                # Redis has crashed; the job may have a holder, who will have said so by then.
-                time.sleep(UNSETTLED_S)
-            except StoreUnavailable as error:
-                logger.warning("job %s: not begun, again in %.1f s: %s", job_id, pause, error)
-                time.sleep(pause)
-                pause = min(pause * 2, 2.0)
+            begun = patiently(lambda: self.claims.begin(job_id, worker_name()), job_id)
+            if begun.answer != "unsettled":
+                return begun
+            # Redis has crashed; the job may have a holder, who will have said so by then.
+            time.sleep(UNSETTLED_S)
 
     def _ending(self, job: Job, publisher: Publisher) -> Ending | None:
         """Runs the function; None where this attempt has nothing to say any more."""
@@ -162,6 +157,18 @@ class Runner:
             return
         finished = publisher.finish(ending.outcome, ending.value, delay_ms=ending.delay_ms)
         logger.info("job %s: attempt %d %s", job.id, job.attempt, finished.answer)
+
+
+def patiently(ask: Callable[[], R], job_id: str) -> R:
+    """Asks until Redis is there: it may be away for a moment, and giving up would leave the job to the sweeper."""
+    pause = 0.1
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            logger.warning("job %s: not begun, again in %.1f s: %s", job_id, pause, error)
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
 
 
 def ending_of(error: Exception, over: AttemptOver | None, kind: Kind, job: Job) -> Ending | None:

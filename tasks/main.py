@@ -1,13 +1,10 @@
 """Starts a worker or the scheduler in this process."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from amqp.exceptions import AMQPError
-
-from progress.settings import current
 from tasks.app import queue_names
+from tasks.log import set_up_log
 
 THREADS_QUEUE = "llm"
 """The queue of jobs that wait for a model: many at once, in threads. All other queues run prefork."""
@@ -25,37 +22,10 @@ def run_worker(queues: Sequence[str] = (), pool: str | None = None, concurrency:
 
     served = tuple(queues) or queue_names()
     pool = pool or ("threads" if set(served) == {THREADS_QUEUE} else "prefork")
-    level = _log()
+    level = set_up_log()
     argv = ["--quiet", "worker", "--queues", ",".join(served), "--pool", pool, "--loglevel", level]
     argv += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--hostname", f"{'-'.join(served)}-%d@%h"]
     app.worker_main([*argv, "--concurrency", str(concurrency or default_concurrency(pool))])
-
-
-class WithoutTracebacks(logging.Filter):
-    """A broker that has gone away is a line in the log: its messages come again, and do no harm."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Never drops a record."""
-        if record.exc_info and isinstance(record.exc_info[1], OSError | AMQPError):
-            record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
-        return True
-
-
-def _log() -> str:
-    level = current().log_level
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    # A line for each request to the model server says nothing that the job's log does not.
-    logging.getLogger("httpx").setLevel("WARNING")
-    for name in ("request", "consumer.consumer", "loops"):
-        logging.getLogger(f"celery.worker.{name}").addFilter(WithoutTracebacks())
-    # Nor does Celery's warning, with a traceback, of a message that is left with the broker: see tasks/worker.py.
-    logging.getLogger("celery.app.trace").addFilter(_is_news)
-    return level
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    data = getattr(record, "data", None)
-    return not isinstance(data, dict) or data.get("description") != "rejected"
 
 
 def default_concurrency(pool: str) -> int:
@@ -70,5 +40,5 @@ def run_beat(schedule: Path) -> None:
     from tasks.worker import app
 
     schedule.parent.mkdir(parents=True, exist_ok=True)
-    level = _log()
+    level = set_up_log()
     app.start(["--quiet", "beat", "--schedule", str(schedule), "--loglevel", level, "--pidfile", ""])

@@ -8,8 +8,9 @@ from celery.exceptions import Reject
 
 from progress.process import die_with_parent
 from progress.settings import current
+from tasks import alone
 from tasks.app import HOUSEKEEPING, RUN, default_app
-from tasks.attempt import runner, worker_name
+from tasks.attempt import patiently, runner, worker_name
 from tasks.broker import is_redis
 from tasks.drain import drain
 from tasks.pool import Upkeep
@@ -27,7 +28,13 @@ _sweepers: list[tuple[Sweeper, CeleryQueue]] = []
 def run(job_id: str) -> None:
     """Runs a job, if it is to be run."""
     settings = current()
-    if not runner(settings).run(job_id) and is_redis(settings.broker):
+    ours = runner(settings)
+    # In a prefork pool every attempt has a process for itself.
+    is_suspect = not ours.is_disposable and patiently(lambda: alone.is_suspect(ours.claims, job_id), job_id)
+    served = alone.run(job_id) if is_suspect else None
+    if served is None:
+        served = ours.run(job_id)
+    if not served and is_redis(settings.broker):
         raise Reject("another attempt holds the job", requeue=AFTER_TIMEOUT)
 
 

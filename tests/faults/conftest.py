@@ -1,9 +1,12 @@
-"""The brokers that faults are tried on."""
+"""The brokers that faults are tried on, and an API for tests that bring their workers."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
+from tests.faults.plays import LEASE_S
+from tests.support.live import Live
 from tests.support.rabbit_server import RabbitServer
 
 BROKERS: Final = ("redis", "rabbitmq")
@@ -16,3 +19,21 @@ def broker(request: pytest.FixtureRequest) -> dict[str, Any]:
         return {}
     server: RabbitServer = request.getfixturevalue("rabbit_server")
     return {"BROKER_URL": server.new_url()}
+
+
+@pytest.fixture(scope="package")
+def theatre() -> Iterator[Live]:
+    """An API on a Redis of its own, with a short lease."""
+    with Live(model=False, LEASE_S=str(LEASE_S), DRAIN_S="1") as live:
+        live.start_api()
+        yield live
+
+
+@pytest.fixture
+def stage(theatre: Live) -> Iterator[Live]:
+    """The same, without workers; those that a test brings go with it."""
+    before = len(theatre.children)
+    yield theatre
+    for child in theatre.children[before:]:
+        child.kill(group=True)
+        child.process.wait()

@@ -1,5 +1,6 @@
 """Kinds of job for tests: what they publish, and how they misbehave, stands in their input."""
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -97,6 +98,32 @@ def fail(task_input: FailInput, progress: Progress) -> dict[str, int]:
             os._exit(9)
         case _:
             raise RuntimeError("told to fail")
+
+
+class NoInput(BaseModel):
+    """Nothing."""
+
+
+@job("tell-time", queue="llm")
+def tell_time(_task_input: NoInput, _progress: Progress) -> float:
+    """What the clock of its worker says."""
+    return time.time()
+
+
+class GripInput(BaseModel):
+    """For how many seconds to hold the interpreter, in how many attempts."""
+
+    seconds: int = Field(6, ge=1)
+    attempts: int = 1
+
+
+@job("grip", queue="llm")
+def grip(task_input: GripInput, progress: Progress) -> dict[str, int]:
+    """Calls into C without letting go of the interpreter's lock: meanwhile no thread of its process runs."""
+    if progress.attempt <= task_input.attempts:
+        ctypes.PyDLL(None).sleep(task_input.seconds)
+    progress.token("let go")
+    return {"attempt": progress.attempt}
 
 
 class JournalInput(BaseModel):

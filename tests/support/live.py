@@ -98,9 +98,10 @@ class Live:
         }
         return {**inherited, **{f"JOBCAST_{name}": value for name, value in ours.items()}, "PYTHONUNBUFFERED": "1"}
 
-    def start(self, name: str, *command: str) -> Child:
-        """Starts a process of the project."""
-        child = Child(name, [sys.executable, *command], self.env, self._directory / f"{name}.log")
+    def start(self, name: str, *command: str, **environment: str) -> Child:
+        """Starts a process of the project, with more in its environment."""
+        env = {**self.env, **environment}
+        child = Child(name, [sys.executable, *command], env, self._directory / f"{name}.log")
         self.children.append(child)
         return child
 
@@ -131,18 +132,18 @@ class Live:
         (child,) = self.start_workers((queue, pool, concurrency))
         return child
 
-    def start_workers(self, *posts: Post) -> list[Child]:
+    def start_workers(self, *posts: Post, **environment: str) -> list[Child]:
         """Starts workers beside each other and returns once all of them take jobs."""
-        children = [self.launch_worker(*post) for post in posts]
+        children = [self.launch_worker(queue, pool, slots, **environment) for queue, pool, slots in posts]
         for child in children:
             self._until(lambda child=child: "worker ready" in child.output(), child)
         return children
 
-    def launch_worker(self, queue: str = "llm", pool: str = "threads", concurrency: int = 50) -> Child:
+    def launch_worker(self, queue: str, pool: str, concurrency: int, **environment: str) -> Child:
         """Starts a worker and does not wait for it."""
         name = f"worker-{queue}-{next(self._numbers)}"
         options = ("--queues", queue, "--pool", pool, "--concurrency", str(concurrency))
-        return self.start(name, "-m", "server.cli", "worker", *options)
+        return self.start(name, "-m", "server.cli", "worker", *options, **environment)
 
     def _wait_for(self, address: str, child: Child) -> None:
         def answers() -> bool:
