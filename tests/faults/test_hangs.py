@@ -1,0 +1,75 @@
+"""Processes that stay and do nothing: what they held goes on elsewhere, and what still runs is left in peace."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.faults.plays import LEASE_S, SLACK, play
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+HANGS_S: Final = 3 * LEASE_S
+LOST_S: Final = 9
+"""The longest that a job waits whose message a hung worker has swallowed: 5 s, a look every 2 s, and the way."""
+
+
+def pass_until(moment: float) -> None:
+    """What is tested here is that time passes."""
+    wait_until(lambda: time.monotonic() > moment, max(0.0, moment - time.monotonic()) + 5)
+
+
+def test_jobs_go_on_elsewhere_while_a_task_holds_the_interpreter(stage: Live, tmp_path: Path) -> None:
+    stage.start_worker()
+    with play(stage, tmp_path / "notes", lasts_s=8) as act:
+        gripping = stage.submit("grip", {"seconds": HANGS_S})
+        wait_until(lambda: stage.job(gripping)["status"] == "running")
+        lets_go = time.monotonic() + HANGS_S
+        stage.start_worker()
+        took = act.next_attempt()
+        before = act.of(1)
+        assert stage.job(gripping, 10)["result"] == {"attempt": 2}
+        assert time.monotonic() < lets_go, "it was over before it was missed"
+        pass_until(lets_go)
+        act.end(attempts=2)
+        assert act.of(1) <= before + SLACK, "the stale task went on"
+        assert [event["type"] for event in stage.events(gripping)][-2:] == ["token", "succeeded"]
+    print(f"{took:.1f} s")
+
+
+def test_a_frozen_pool_process_costs_one_attempt(stage: Live, tmp_path: Path) -> None:
+    stage.start_worker("cpu", "prefork", 2)
+    with play(stage, tmp_path / "notes", "cpu", lasts_s=8) as act:
+        frozen = act.runs_on
+        os.kill(frozen, signal.SIGSTOP)
+        back = time.monotonic() + HANGS_S
+        took = act.next_attempt()
+        before = act.of(1)
+        pass_until(back)
+        os.kill(frozen, signal.SIGCONT)
+        act.end(attempts=2)
+        assert act.of(1) <= before + SLACK, "the stale task went on"
+    both = [stage.submit("count", {"total": 10, "pause_s": 0.1}) for _ in range(2)]
+    assert [stage.job(job_id, 10)["status"] for job_id in both] == ["succeeded"] * 2
+    print(f"{took:.1f} s")
+
+
+def test_a_frozen_worker_leaves_its_children_to_their_jobs_and_others_to_its_messages(
+    stage: Live, tmp_path: Path
+) -> None:
+    worker = stage.start_worker("cpu", "prefork", 2)
+    with play(stage, tmp_path / "notes", "cpu", lasts_s=12) as act:
+        worker.kill(signal.SIGSTOP)
+        swallowed = stage.submit("speak", {"pieces": ["after all"]}, queue="cpu")
+        stage.start_worker("cpu", "prefork", 2)
+        assert stage.job(swallowed, LOST_S)["status"] == "succeeded"
+        act.end(attempts=1)
+        worker.kill(signal.SIGCONT)
+    several = [stage.submit("count", {"total": 10, "pause_s": 0.1}) for _ in range(8)]
+    assert [stage.job(job_id, 20)["status"] for job_id in several] == ["succeeded"] * 8
+    assert stage.job(swallowed)["attempt"] == 1
