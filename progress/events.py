@@ -164,6 +164,11 @@ class Gap:
         fields = {"type": "gap", "lost_from": self.lost_from, "lost_to": self.lost_to, "job": self.job}
         return encode_json(fields).encode()
 
+    @property
+    def sse(self) -> bytes:
+        """Its SSE block. It has no ``id``: the reader's position stays."""
+        return b"event: gap\ndata: %b\n\n" % self.raw
+
 
 def encode_json(value: Any) -> str:
     """Compact JSON that no client takes for several lines and that has a UTF-8 form, whatever the value holds.

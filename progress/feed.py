@@ -55,6 +55,16 @@ class Page:
         """The same with neighbouring tokens joined: for readers who are behind and did not ask for exactness."""
         return list(join_tokens(self.events, self._cuts))
 
+    @cached_property
+    def sse(self) -> bytes:
+        """All of it as SSE blocks, made once for all who read it."""
+        return b"".join([event.sse for event in self.events])
+
+    @cached_property
+    def joined_sse(self) -> bytes:
+        """The same, joined."""
+        return b"".join([event.sse for event in self.joined])
+
 
 class Feed:
     """The tail of one job's log.

@@ -179,13 +179,32 @@ class Subscription:
             self.cursor = self._feed.head
         return events
 
+    async def poll_sse(self) -> bytes:
+        """The same as SSE blocks, shared by all who are at the same place; empty where nothing is there yet."""
+        if self._hub.closing:
+            raise HubClosing
+        if self._writer:
+            return b""
+        blocks = self._feed.sse_after(self.cursor)
+        if blocks is not None:
+            self.cursor = max(self.cursor, self._feed.head)
+            return blocks
+        page, gap = await self._read_page()
+        blocks = page.sse if self._exact else page.joined_sse
+        return gap.sse + blocks if gap else blocks
+
     async def _poll_log(self) -> Sequence[Entry]:
-        page = await self._hub.read_page(self._feed, self.cursor)
+        page, gap = await self._read_page()
         events = page.events if self._exact else page.joined
+        return [gap, *events] if gap else events
+
+    async def _read_page(self) -> tuple[Page, Gap | None]:
+        """What the Log holds after the cursor, which moves on, and what it no longer does."""
+        page = await self._hub.read_page(self._feed, self.cursor)
         first = page.events[0] if page.events else None
         gap = gap_before(self.cursor, first, self._feed.head, self.job_id)
         self.cursor = page.events[-1].seq if page.events else self._feed.head
-        return [gap, *events] if gap else events
+        return page, gap
 
     async def batches(self, idle_s: float) -> AsyncIterator[Sequence[Entry]]:
         """Everything after the cursor, until the log's last event; an empty list after ``idle_s`` of silence.

@@ -22,13 +22,6 @@ class TextBroken(Exception):
     """What was sent as plain text no longer counts, or is not the whole: only a cut connection can say so."""
 
 
-def sse_block(entry: Entry) -> bytes:
-    """The SSE block of an entry. A gap has no ``id``: the reader's position stays."""
-    if isinstance(entry, Event):
-        return entry.sse
-    return b"event: gap\ndata: %b\n\n" % entry.raw
-
-
 def goodbye() -> bytes:
     """The last line of a stream that ends because the process goes: come back soon, and not all at once."""
     return b"retry: %d\n" % random.randint(100, 1000)  # noqa: S311  # spreads re-connects, guards nothing
@@ -37,7 +30,7 @@ def goodbye() -> bytes:
 def encoder(request: StreamRequest) -> Encode:
     """How batches of a log become bytes, in the formats that have no memory: all but plain text."""
     if request.format == "sse":
-        return lambda batch: b"".join([sse_block(entry) for entry in batch if request.wants(entry.type)])
+        return lambda batch: b"".join([entry.sse for entry in batch if request.wants(entry.type)])
     return lambda batch: b"".join([entry.raw + b"\n" for entry in batch if request.wants(entry.type)])
 
 

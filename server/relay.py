@@ -23,6 +23,7 @@ from server.wire import Wire
 
 RELAYS: Final = "jobcast.relays"
 SEND: Final = "jobcast.send"
+RETRY: Final = b"retry: %d\n" % RETRY_MS
 
 
 class Outermost:
@@ -194,14 +195,14 @@ class Relay(EventSourceResponse):
         try:
             while not self._subscription.ended:
                 try:
-                    entries = await self._subscription.poll()
+                    body = await self._poll()
                 except StoreUnavailable:
                     # An open stream stays open: the Hub reads again once Redis is back.
                     await asyncio.sleep(RETRY_S)
                     continue
-                if not entries:
+                if body is None:
                     return
-                await self._send_first(self._encode(entries))
+                await self._send_first(body)
         except HubClosing:
             await self._end(goodbye() if self._is_sse else b"", whole=False)
         except OSError:
@@ -209,13 +210,21 @@ class Relay(EventSourceResponse):
         else:
             await self._end(b"", whole=not self._subscription.lost)
 
+    async def _poll(self) -> bytes | None:
+        """What is to be sent next, empty where its client does not want it; None where there is nothing."""
+        if self._shares:
+            return await self._subscription.poll_sse() or None
+        entries = await self._subscription.poll()
+        return self._encode(entries) if entries else None
+
     async def _send_first(self, body: bytes) -> None:
-        if body and self._first and self._is_sse:
-            body = b"retry: %d\n" % RETRY_MS + body
-        if body:
-            self._first = False
-            self._quiet = False
-            await self._send(_chunk(body))
+        if not body:
+            return
+        first, self._first, self._quiet = self._first and self._is_sse, False, False
+        if self._wire and (not first or self._wire.write(RETRY, ())) and self._wire.write(body, ()):
+            return
+        # Where a wire took that line and no more, it comes once more: it only says when to come back.
+        await self._send(_chunk(RETRY + body if first else body))
 
     async def _end(self, body: bytes, *, whole: bool) -> None:
         self._done = True

@@ -8,7 +8,7 @@ import pytest
 
 from progress.events import Event, Gap
 from progress.jobs import Job
-from server.encoding import TextBroken, TextEncoder, encoder, goodbye, sse_block
+from server.encoding import TextBroken, TextEncoder, encoder, goodbye
 from server.negotiation import Format, StreamRequest
 
 
@@ -37,13 +37,13 @@ GAP = Gap(3, 7, "id")
 
 
 def test_an_event_is_a_block_with_its_position() -> None:
-    block = sse_block(said(3, "hi"))
+    block = said(3, "hi").sse
     assert block.startswith(b'id: 3\nevent: token\ndata: {"seq":3,')
     assert block.endswith(b'"text":"hi"}\n\n')
 
 
 def test_a_gap_leaves_the_readers_position_where_it_is() -> None:
-    assert sse_block(GAP) == b'event: gap\ndata: {"type":"gap","lost_from":3,"lost_to":7,"job":"id"}\n\n'
+    assert GAP.sse == b'event: gap\ndata: {"type":"gap","lost_from":3,"lost_to":7,"job":"id"}\n\n'
 
 
 def test_the_last_line_of_a_stream_that_will_be_back_is_a_short_pause() -> None:
