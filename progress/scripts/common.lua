@@ -140,11 +140,12 @@ local function lose(id, now, leave)
   local follows = leave_room(id, leave)
   redis.call('ZREM', KEY.leases, id)
   if r[3] then
+    redis.call('HDEL', KEY.job .. id, 'error')
     finish(id, now, r[1], 'cancelled', '"reason":' .. r[3] .. follows)
     return false
   end
+  redis.call('HSET', KEY.job .. id, 'error', LOST)
   if counted(r[1], r[8]) >= tonumber(r[2]) then
-    redis.call('HSET', KEY.job .. id, 'error', LOST)
     finish(id, now, r[1], 'failed', '"error":' .. LOST .. follows)
     return false
   end

@@ -140,10 +140,11 @@ class Keyspace:
         follows = self.leave_room(job, leave)
         self.leases.pop(job["id"], None)
         if "cancel_requested" in job:
+            job.pop("error", None)
             self.finish(job, now, job["attempt"], "cancelled", f'"reason":{job["cancel_requested"]}{follows}')
             return False
+        job["error"] = LOST
         if self.counted(job) >= int(job["max_attempts"]):
-            job["error"] = LOST
             self.finish(job, now, job["attempt"], "failed", f'"error":{LOST}{follows}')
             return False
         self.write(job, now, job["attempt"], ("retrying", f'"delay_s":0,"error":{LOST}{follows}'))

@@ -49,6 +49,16 @@ def test_a_dead_lease_gives_the_job_to_the_next_attempt(backend: Backend) -> Non
     assert backend.log(job_id).events[2].data["error"]["code"] == "worker_lost"
 
 
+def test_a_job_whose_worker_was_lost_says_so_while_it_waits(backend: Backend) -> None:
+    job_id = backend.started()
+    backend.finish(job_id, 1, "retrying", ERROR)
+    backend.begin(job_id, lease_ms=DEAD)
+    assert backend.swept() == [job_id]
+    job = backend.read(job_id)
+    assert (job.status, job.error) == ("retrying", backend.last(job_id)["error"])
+    assert backend.last(job_id)["error"]["code"] == "worker_lost"
+
+
 def test_a_job_that_kills_its_workers_fails_in_the_end(backend: Backend) -> None:
     job_id = backend.started(lease_ms=DEAD, max_attempts=1)
     assert backend.begin(job_id).answer == "ended"
@@ -63,6 +73,16 @@ def test_a_lost_attempt_of_a_job_that_was_cancelled_ends_it(backend: Backend) ->
     backend.pass_time(20)
     assert backend.begin(job_id).answer == "ended"
     assert backend.last(job_id)["reason"] == "disconnected"
+
+
+def test_a_cancelled_job_keeps_no_error_of_an_attempt_before(backend: Backend) -> None:
+    job_id = backend.started()
+    backend.finish(job_id, 1, "retrying", ERROR)
+    backend.begin(job_id, lease_ms=20)
+    assert backend.cancel(job_id) == "requested"
+    backend.pass_time(20)
+    assert backend.swept() == []
+    assert (backend.read(job_id).status, backend.read(job_id).error) == ("cancelled", None)
 
 
 def test_events_stand_in_the_order_of_the_append(backend: Backend) -> None:
