@@ -1,8 +1,9 @@
 """What the contract suite runs on: the twin or a real server, with the few things it does to both."""
 
-import copy
+import pickle
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
@@ -139,10 +140,11 @@ def on_memory(memory: Memory | None = None) -> Backend:
 
 def saved(memory: Memory) -> Callable[[], None]:
     """See Backend.save."""
-    kept = copy.deepcopy({name: value for name, value in vars(memory.space).items() if not callable(value)})
+    # A good deal faster than a deep copy.
+    kept = pickle.dumps({name: value for name, value in vars(memory.space).items() if not callable(value)})
 
     def crash() -> None:
-        vars(memory.space).update(copy.deepcopy(kept), run_id=f"{int(memory.space.run_id) + 1:08}")
+        vars(memory.space).update(pickle.loads(kept), run_id=f"{int(memory.space.run_id) + 1:08}")  # noqa: S301  # made above
 
     return crash
 
@@ -156,23 +158,34 @@ def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
             while _time_ms(client) < until:
                 time.sleep(0.001)
 
-    def save() -> Callable[[], None]:
-        with redis.Redis.from_url(server.url) as client:
-            kept = {key: (max(client.pttl(key), 0), client.dump(key)) for key in client.scan_iter()}
-
-        def crash() -> None:
-            with redis.Redis.from_url(server.url) as client:
-                client.flushall()
-                for key, (ttl_ms, value) in kept.items():
-                    client.restore(key, ttl_ms, value)
-                client.set(keys.SERVER, "00000000")
-                for key in client.scan_iter(f"{keys.JOB}*"):
-                    client.hset(key, "server", "00000000")
-
-        return crash
-
     # It goes by itself after keys.SETTLE_MS.
-    return Backend("redis", executor, pass_time, save, lambda: server.command("DEL", keys.UNSETTLED))
+    return Backend(
+        "redis", executor, pass_time, partial(saved_on, server), lambda: server.command("DEL", keys.UNSETTLED)
+    )
+
+
+def saved_on(server: RedisServer) -> Callable[[], None]:
+    """See Backend.save."""
+    with redis.Redis.from_url(server.url) as client:
+        names = list(client.scan_iter(count=1_000))
+        pipe = client.pipeline()
+        for name in names:
+            pipe.pttl(name).dump(name)
+        found = pipe.execute()
+    kept = [(name, max(ttl_ms, 0), value) for name, ttl_ms, value in zip(names, found[::2], found[1::2], strict=True)]
+
+    def crash() -> None:
+        with redis.Redis.from_url(server.url) as client:
+            pipe = client.pipeline().flushall()
+            for name, ttl_ms, value in kept:
+                pipe.restore(name, ttl_ms, value)
+            pipe.set(keys.SERVER, "00000000")
+            for name, _, _ in kept:
+                if name.startswith(keys.JOB.encode()):
+                    pipe.hset(name, "server", "00000000")
+            pipe.execute()
+
+    return crash
 
 
 def _time_ms(client: redis.Redis) -> int:

@@ -87,6 +87,10 @@ class RedisServer:
         """A connection for looking inside; close it."""
         return redis.Redis.from_url(self.url, decode_responses=True)
 
+    def binary_client(self) -> "redis.Redis":
+        """The same, for values as they are."""
+        return redis.Redis.from_url(self.url)
+
     def command(self, *words: str | int) -> object:
         """Runs one command, as text."""
         with self.client() as client:
