@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from progress import keys
+from progress.errors import StoreUnavailable
 
 R = TypeVar("R")
 Arg = str | int | float | bytes
@@ -29,6 +30,13 @@ def script(name: str) -> Script:
     parts = (keys.lua_table(), (SCRIPTS / "common.lua").read_text(), (SCRIPTS / f"{name}.lua").read_text())
     text = "\n".join(parts).encode()
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
+
+
+def settled(answer: str) -> str:
+    """An answer about a job. Raises StoreUnavailable where it is that Redis has crashed and may have lost the job."""
+    if answer == "unsettled":
+        raise StoreUnavailable("it has crashed just now, and what it has lost is being written again")
+    return answer
 
 
 class Command(ABC, Generic[R]):

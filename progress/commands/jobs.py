@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from progress import keys
-from progress.commands.command import Arg, Command
+from progress.commands.command import Arg, Command, settled
 from progress.events import Draft, encode_json
 from progress.jobs import Job, NewJob
 
@@ -110,8 +110,9 @@ class CancelJob(Command[Cancelled]):
         return [self.job_id, encode_json(self.reason), *before]
 
     def parse(self, reply: Any) -> Cancelled:
-        """``[answer, at]``."""
-        return Cancelled(reply[0].decode(), int(reply[1]))
+        """``[answer, at]``. Raises StoreUnavailable where the job may come back."""
+        answer: Any = settled(reply[0].decode())
+        return Cancelled(answer, int(reply[1]))
 
     def again(self, answer: Cancelled) -> "CancelJob":
         """The command that asks for the same once more, should Redis have lost it in a crash."""
@@ -130,9 +131,10 @@ class DeleteJob(Command[Deleted]):
         return [self.job_id]
 
     def parse(self, reply: Any) -> Deleted:
-        """One word."""
-        answer: Deleted = reply.decode()
-        return answer
+        """One word. Raises StoreUnavailable where the job may come back."""
+        answer: Any = settled(reply.decode())
+        deleted: Deleted = answer
+        return deleted
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,9 @@ class ReadJob(Command[Job | None]):
         return [self.job_id]
 
     def parse(self, reply: Any) -> Job | None:
-        """``[record, position, served]`` or nothing."""
-        if not reply:
+        """``[record, position, served]`` or one word. Raises StoreUnavailable where the job may come back."""
+        if isinstance(reply, bytes):
+            settled(reply.decode())
             return None
         return read_record(reply[0], queue_position=int(reply[1]) or None, queue_served=bool(reply[2]))
 

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from progress.commands.command import Arg, Command
+from progress.commands.command import Arg, Command, settled
 from progress.events import Event
 
 LOG_PAGE: Final = 512
 """Most events read from a log at once."""
 LOG_PAGE_BYTES: Final = 256 * 1024
 """No further event is read into a page that holds this many bytes."""
+MAY_COME_BACK: Final = -2
+"""What stands for the last ``seq`` of a job that Redis may have lost in a crash just now."""
 LAST_SEQ: Final = 2**53
 """No log comes so far; above it Lua's numbers have holes, and far above it Redis refuses a position."""
 
@@ -43,8 +45,13 @@ class ReadLog(Command[LogPage]):
         return [self.job_id, min(max(self.after, 0), LAST_SEQ), self.limit, LOG_PAGE_BYTES]
 
     def parse(self, reply: Any) -> LogPage:
-        """``[last seq or -1, ended, [event, …], [seq, …], wants readers]``."""
+        """``[last seq or less than 0, ended, [event, …], [seq, …], wants readers]``.
+
+        Raises:
+            StoreUnavailable: there is no such job, but it may come back.
+        """
         last_seq = int(reply[0])
+        settled("unsettled" if last_seq == MAY_COME_BACK else "")
         events = [Event.parse(raw) for raw in reply[2]]
         return LogPage(
             events, None if last_seq < 0 else last_seq, bool(reply[1]), frozenset(map(int, reply[3])), bool(reply[4])

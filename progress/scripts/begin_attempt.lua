@@ -3,13 +3,13 @@
 --   one that was granted before, should Redis have lost it in a crash: attempt, last seq before it and with it, when it
 --   was granted in epoch ms ('' for none)
 -- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early' | 'unsettled' | 'stale'}
--- 'unsettled': Redis has crashed just now, and who holds the job is about to say so; ask again
+-- 'unsettled': Redis has crashed just now, and who has made or holds the job is about to say so; ask again
 local id, now = ARGV[1], clock()
 local server = notice(now)
 local before, again = ARGV[9], ARGV[11] ~= ''
 local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at', 'claim', 'last_seq',
   'server')
-if not r[1] then return {'gone'} end
+if not r[1] then return {again and 'gone' or missing(now)} end
 -- The reply to it was lost, or nothing was: it is the same claim.
 if r[1] == 'running' and r[8] == ARGV[4] then
   return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)}

@@ -40,6 +40,12 @@ local function unsettled(now)
   return tonumber(redis.call('GET', KEY.unsettled) or 0) > now
 end
 
+-- What is to be said of a job that is not there: after a crash it may come back at any moment.
+local function missing(now)
+  notice(now)
+  return unsettled(now) and 'unsettled' or 'gone'
+end
+
 local ENDED = {succeeded = true, failed = true, cancelled = true}
 -- What lists want to hear of; the result itself is for those who follow the job.
 local ACTIVITY = {queued = true, started = true, progress = true, retrying = true,

@@ -1,10 +1,10 @@
 -- Deletes a job that no worker holds: record, log, and its place in every list. One that still waits is cancelled
 -- first, so that whoever follows it hears its end.
 -- ARGV: id
--- Reply: 'deleted' | 'running' | 'gone'
+-- Reply: 'deleted' | 'running' | 'gone' | 'unsettled'
 local id = ARGV[1]
 local r = read(id, 'status', 'attempt', 'kind')
-if not r[1] then return 'gone' end
+if not r[1] then return missing(clock()) end
 if r[1] == 'running' or r[1] == 'retrying' then return 'running' end
 if not ENDED[r[1]] then
   finish(id, clock(), r[2], 'cancelled', '"reason":"deleted"')

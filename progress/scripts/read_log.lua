@@ -1,10 +1,10 @@
 -- Events of a log after a position, with where the log ends: one step, so that the two agree.
 -- ARGV: id, position, most events, most bytes (of events, beyond the first)
--- Reply: {last seq (-1: no such job), 1 if the job has ended, {event, …}, {seq, …}, 1 if it is cancelled when unread};
+-- Reply: {last seq (-1: no such job, -2: it may come back), 1 if the job has ended, {event, …}, {seq, …}, 1 if it is cancelled when unread};
 --   the second list are the positions up to which text was kept, or will be if the attempt is lost
 local id, after, left, bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local r = read(id, 'last_seq', 'status', 'checkpoint_seq', 'voids', 'cancel_after_s')
-if not r[1] then return {-1, 0, {}, {}, 0} end
+if not r[1] then return {missing(clock()) == 'gone' and -1 or -2, 0, {}, {}, 0} end
 local cuts = {tonumber(r[3])}
 for seq in string.gmatch(r[4] or '', '(%d+)%-') do cuts[#cuts + 1] = tonumber(seq) end
 local events, from = {}, '(' .. after .. '-0'

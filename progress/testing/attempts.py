@@ -17,7 +17,7 @@ def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
     server = space.notice(now)
     job = space.jobs.get(job_id)
     if job is None:
-        return ["gone"]
+        return ["gone" if again else space.missing(now)]
     if job["status"] == "running" and job["claim"] == argv[2]:
         return ["ok", int(job["attempt"]), int(job["last_seq"]), flat(job)]
     if job["status"] in ENDED:

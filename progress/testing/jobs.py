@@ -56,7 +56,8 @@ def cancel(space: Keyspace, job_id: str, reason: str, at: str, before: str) -> A
             job.setdefault("cancel_requested", reason)
         return [before, int(at)]
     asked = int(at) if at else None
-    return ["gone" if job is None else space.cancel(job, now, reason, asked), now if asked is None else asked]
+    answer = space.missing(now) if job is None else space.cancel(job, now, reason, asked)
+    return [answer, now if asked is None else asked]
 
 
 def delete(space: Keyspace, job_id: str) -> Any:
@@ -64,7 +65,7 @@ def delete(space: Keyspace, job_id: str) -> Any:
     now = space.now()
     job = space.jobs.get(job_id)
     if job is None:
-        return "gone"
+        return space.missing(now)
     if job["status"] in ("running", "retrying"):
         return "running"
     if job["status"] not in ENDED:
@@ -84,7 +85,7 @@ def read_job(space: Keyspace, job_id: str) -> Any:
     now = space.now()
     job = space.jobs.get(job_id)
     if job is None:
-        return []
+        return space.missing(now)
     queue = space.ranked(job["queue"])
     served = any(until >= now for until in space.workers[job["queue"]].values())
     return [flat(job), queue.index(job_id) + 1 if job_id in queue else 0, int(served)]
@@ -101,10 +102,10 @@ def list_jobs(space: Keyspace, kind: str, status: str, cursor: str, limit: str) 
 
 def read_log(space: Keyspace, job_id: str, after: str, limit: str, most_bytes: str) -> Any:
     """read_log.lua"""
-    space.now()
+    now = space.now()
     job = space.jobs.get(job_id)
     if job is None:
-        return [-1, 0, [], [], 0]
+        return [-1 if space.missing(now) == "gone" else -2, 0, [], [], 0]
     events: list[str] = []
     left = int(most_bytes)
     for seq, event in space.logs.get(job_id, []):

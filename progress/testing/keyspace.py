@@ -61,6 +61,11 @@ class Keyspace:
         self.server = self.run_id
         return self.server
 
+    def missing(self, now: int) -> str:
+        """``missing`` of common.lua."""
+        self.notice(now)
+        return "unsettled" if self.unsettled > now else "gone"
+
     def leave_room(self, job: Record, leave: bool | None = None) -> str:
         """``leave_room`` of common.lua; None: if needed."""
         needed = job.get("server", self.server) != self.server if leave is None else leave

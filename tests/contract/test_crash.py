@@ -13,10 +13,14 @@ from progress.commands import (
     CancelJob,
     Command,
     CreateJob,
+    DeleteJob,
     FinishAttempt,
     Heartbeat,
     Outcome,
+    ReadJob,
+    ReadLog,
 )
+from progress.errors import StoreUnavailable
 from progress.jobs import NewJob
 from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, Backend, checkpoint, token
 
@@ -139,6 +143,35 @@ def test_a_cancelled_end_keeps_its_reason(backend: Backend) -> None:
     writer.write_again()
     assert whole(backend, job_id)[1] == before
     assert (backend.last(job_id)["reason"], backend.read(job_id).result) == ("enough", None)
+
+
+def test_a_job_that_may_come_back_is_not_said_to_be_gone(backend: Backend) -> None:
+    backend.create()
+    crash = backend.save()
+    writer, new = Writer(backend), NewJob("generate", {}, "llm")
+    writer.run(CreateJob(new, LIFETIMES))
+    crash()
+    asked: tuple[Command[Any], ...] = (ReadJob(new.id), ReadLog(new.id, 0), CancelJob(new.id), DeleteJob(new.id))
+    for command in asked:
+        with pytest.raises(StoreUnavailable, match="crashed just now"):
+            backend.run(command)
+    assert backend.begin(new.id).answer == "unsettled"
+    writer.write_again()
+    assert backend.read(new.id).status == "queued"
+    assert backend.begin(new.id).answer == "ok"
+
+
+def test_a_job_that_did_not_come_back_is_gone(backend: Backend) -> None:
+    backend.create()
+    crash = backend.save()
+    job_id = backend.create()
+    crash()
+    with pytest.raises(StoreUnavailable):
+        backend.run(ReadJob(job_id))
+    backend.settle()
+    assert backend.run(ReadJob(job_id)) is None
+    assert backend.log(job_id).last_seq is None
+    assert (backend.cancel(job_id), backend.run(DeleteJob(job_id)), backend.begin(job_id).answer) == ("gone",) * 3
 
 
 def test_a_writer_hears_that_the_record_is_behind(backend: Backend) -> None:
