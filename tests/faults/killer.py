@@ -43,8 +43,8 @@ class Killer:
         lasts_s: float,
         every_s: float,
         lease_s: float,
-        redis: int = 2,
-        crash: int = 0,
+        redis: int = 1,
+        crash: int = 1,
         api: int = 3,
     ) -> None:
         self.done: list[str] = []
