@@ -136,8 +136,9 @@ def test_a_worker_that_is_silent_is_no_longer_counted(backend: Backend) -> None:
     assert backend.run(ReadHealth(("llm",))).queues["llm"].workers == ("b",)
 
 
+@pytest.mark.slow
 def test_after_a_pause_of_all_sweeping_nobody_is_lost_before_a_leases_time(backend: Backend) -> None:
-    lease_ms = 60
+    lease_ms = 300
     sweep = Sweep("w", lease_ms)
     backend.run(sweep)
     silent = backend.started(lease_ms=lease_ms)
