@@ -266,7 +266,7 @@ class Publisher:
             self._set_back_at = self._set_back_at or now
             if now - self._set_back_at > PATIENCE_S:
                 return False
-            commands = self._unsynced.commands
+            commands = self._unsynced.again()
         logger.warning("job %s: Redis does not know what was written last; %d writes again", self.job_id, len(commands))
         self._committer.write_again(commands)
         return True

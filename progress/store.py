@@ -93,7 +93,7 @@ class Store:
 
     async def write_again(self) -> None:
         """Makes the last submissions and cancels once more, after a crash of Redis may have lost them."""
-        for command in self._unsynced.commands:
+        for command in self._unsynced.again():
             await self._executor.run(command)
 
     def forget(self) -> None:

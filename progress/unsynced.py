@@ -50,7 +50,13 @@ class Unsynced:
         self._kept = deque(kept for kept in self._kept if kept[2] != job_id)
         self._size = sum(size for _, size, _, _ in self._kept)
 
+    def again(self) -> list[Command[Any]]:
+        """What to run again, in this order. From now on it is as young as any write: Redis may crash again."""
+        now = self._clock()
+        self._kept = deque((now, size, job_id, command) for _, size, job_id, command in self._kept)
+        return self.commands
+
     @property
     def commands(self) -> list[Command[Any]]:
-        """What to run again, in this order."""
+        """What is kept."""
         return [command for _, _, _, command in self._kept]

@@ -253,7 +253,8 @@ class Audience:
         contents: dict[tuple[str, int], dict[str, Any]] = {}
         for reader in self.readers:
             reader.check(redis_crashed=redis_crashed)
-            assert texts.setdefault(reader.job_id, reader.text) == reader.text
+            text = texts.setdefault(reader.job_id, reader.text)
+            assert reader.text == text, f"two readers have two texts: {reader}"
             for event in reader.events if reader.exact else ():
                 if event["type"] != "gap":
                     known = contents.setdefault((reader.job_id, event["seq"]), event)

@@ -1,5 +1,6 @@
 """Many jobs under a random killer: each ends once, and every reader gets its text. CHAOS_SEED=N plays one again."""
 
+import json
 import os
 import random
 import time
@@ -105,6 +106,31 @@ def is_at_rest(live: Live) -> None:
         assert live.redis.command("ZCARD", name) == 0
 
 
+def all_is_well(live: Live, audience: Audience, crowd: Crowd) -> None:
+    """Every job has succeeded, and every reader has had what its log says, and its text."""
+    with live.client() as client:
+        jobs = {job_id: client.get(f"/v1/jobs/{job_id}").json() for job_id in crowd.texts}
+    print(Counter(job.get("attempt") for job in jobs.values()), sum(reader.connections for reader in audience.readers))
+    assert {job_id: job for job_id, job in jobs.items() if job["status"] != "succeeded"} == {}
+    assert len(audience.readers) == 2 * JOBS
+    audience.check_against(lambda job_id: live.events(job_id, exact=1), redis_crashed=True)
+    for reader in audience.readers:
+        assert reader.text == crowd.texts[reader.job_id]
+
+
+def keep(live: Live, audience: Audience, directory: Path) -> None:
+    """Keeps what readers have seen, and the logs of jobs and processes, for whoever looks for the cause."""
+    for child in live.children:
+        (directory / f"{child.name}.log").write_text(child.output())
+    for job_id in {reader.job_id for reader in audience.readers}:
+        seen = [[repr(reader), reader.exact, reader.text, reader.events] for reader in audience.readers
+                if reader.job_id == job_id]  # fmt: skip
+        with suppress(httpx.HTTPStatusError):
+            seen = [live.events(job_id, exact=1), *seen]
+        (directory / f"{job_id}.json").write_text(json.dumps(seen))
+    print(f"kept in {directory}")
+
+
 def test_whatever_dies_every_job_ends_once_and_every_reader_has_its_text(tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(10**6)))
     print(f"CHAOS_SEED={seed}")
@@ -123,13 +149,10 @@ def test_whatever_dies_every_job_ends_once_and_every_reader_has_its_text(tmp_pat
                 audience.wait(END_S)
             finally:
                 print(f"{calm - started:.0f} s of chaos, the rest took {time.monotonic() - calm:.0f} s")
-            with live.client() as client:
-                jobs = [client.get(f"/v1/jobs/{job_id}").json() for job_id in crowd.texts]
-            print(Counter(job["attempt"] for job in jobs), sum(reader.connections for reader in audience.readers))
-            assert [job["id"] for job in jobs if job["status"] != "succeeded"] == []
-            assert len(audience.readers) == 2 * JOBS
-            audience.check_against(lambda job_id: live.events(job_id, exact=1), redis_crashed=True)
-            for reader in audience.readers:
-                assert reader.text == crowd.texts[reader.job_id]
+            try:
+                all_is_well(live, audience, crowd)
+            except AssertionError:
+                keep(live, audience, tmp_path)
+                raise
             is_at_rest(live)
     print(f"{time.monotonic() - started:.0f} s in all, {killer.counts()}")
