@@ -88,6 +88,11 @@ class RabbitServer:
         return f"amqp://guest:guest@{LOOPBACK}:{self.port}/{vhost}"
 
     @property
+    def version(self) -> tuple[int, ...]:
+        """Such as 3, 10, 8."""
+        return tuple(int(part) for part in self.evaluate("rabbit_misc:version()").strip('"').split("."))
+
+    @property
     def output(self) -> str:
         """Everything that it has printed: its log."""
         return (self.directory / "output").read_text(errors="replace")
