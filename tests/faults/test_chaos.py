@@ -123,10 +123,10 @@ def keep(live: Live, audience: Audience, directory: Path) -> None:
     for child in live.children:
         (directory / f"{child.name}.log").write_text(child.output())
     for job_id in {reader.job_id for reader in audience.readers}:
-        seen = [[repr(reader), reader.exact, reader.text, reader.events] for reader in audience.readers
-                if reader.job_id == job_id]  # fmt: skip
+        readers = [reader for reader in audience.readers if reader.job_id == job_id]
+        seen: list[Any] = [[repr(reader), reader.exact, reader.text, reader.events] for reader in readers]
         with suppress(httpx.HTTPStatusError):
-            seen = [live.events(job_id, exact=1), *seen]
+            seen.insert(0, live.events(job_id, exact=1))
         (directory / f"{job_id}.json").write_text(json.dumps(seen))
     print(f"kept in {directory}")
 

@@ -78,13 +78,13 @@ def test_a_job_that_kills_its_worker_ends_and_others_go_on(broker: dict[str, Any
 def test_workers_that_are_told_to_stop_hand_their_jobs_back(broker: dict[str, Any]) -> None:
     with Live(model=False, DRAIN_S="1", LEASE_S="30", **broker) as live:
         live.start_api()
-        stopping = [live.start_worker(queue, pool, 2) for queue, pool in POOLS]
+        posts = [(queue, pool, 2) for queue, pool in POOLS]
+        stopping = live.start_workers(*posts)
         talking = [live.submit("speak", WORDS, max_attempts=1, queue=queue) for queue, _ in POOLS]
         silent = [live.submit("silent", {"seconds": 5}, max_attempts=1, queue=queue) for queue, _ in POOLS]
         for job_id in talking:
             spoken(live, job_id, 3)
-        for queue, pool in POOLS:
-            live.start_worker(queue, pool, 2)
+        live.start_workers(*posts)
         for worker in stopping:
             worker.kill(signal.SIGTERM)
         for worker in stopping:

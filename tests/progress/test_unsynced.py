@@ -57,16 +57,3 @@ def test_what_is_written_again_may_be_lost_again() -> None:
     clock.now += KEPT_S + 1
     unsynced.forget()
     assert unsynced.commands == []
-
-
-def test_what_was_written_again_is_kept_for_the_next_crash() -> None:
-    clock = Clock()
-    unsynced = Unsynced(clock)
-    unsynced.add(ReadJob("a"))
-    clock.now += KEPT_S + 10
-    assert unsynced.again() == [ReadJob("a")]
-    unsynced.add(ReadJob("b"))
-    assert unsynced.commands == [ReadJob("a"), ReadJob("b")]
-    clock.now += KEPT_S + 1
-    unsynced.forget()
-    assert unsynced.commands == []
