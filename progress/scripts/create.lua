@@ -21,7 +21,8 @@ if idem ~= '' then
 end
 if redis.call('EXISTS', KEY.job .. id) == 1 then return {'created', id, made(id)} end
 
-now = tonumber(ARGV[7]) or now
+-- Of one that is made again more may have been lost: no server is known to have all of it.
+if ARGV[7] ~= '' then now, server = tonumber(ARGV[7]), '' end
 local delay = tonumber(ARGV[5])
 redis.call('HSET', KEY.job .. id, 'id', id, 'status', 'queued', 'attempt', '0', 'last_seq', '0', 'append_number', '0',
   'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, 'server', server, unpack(ARGV, 8))

@@ -2,12 +2,13 @@
 -- first, so that whoever follows it hears its end.
 -- ARGV: id
 -- Reply: 'deleted' | 'running' | 'gone' | 'unsettled'
-local id = ARGV[1]
+local id, now = ARGV[1], clock()
+notice(now)
 local r = read(id, 'status', 'attempt', 'kind')
-if not r[1] then return missing(clock()) end
+if not r[1] then return missing(now) end
 if r[1] == 'running' or r[1] == 'retrying' then return 'running' end
 if not ENDED[r[1]] then
-  finish(id, clock(), r[2], 'cancelled', '"reason":"deleted"')
+  finish(id, now, r[2], 'cancelled', '"reason":"deleted"' .. leave_room(id, 'if needed'))
   r[1] = 'cancelled'
 end
 for _, k in ipairs({r[3], ''}) do

@@ -29,7 +29,9 @@ def create(space: Keyspace, *argv: str) -> Any:
     if job_id in space.jobs:
         return ["created", job_id, int(space.jobs[job_id]["created_at"])]
     job = space.jobs[job_id] = dict.fromkeys(("attempt", "last_seq", "append_number", "append_seq"), "0")
-    job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now), "server": server}
+    job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now)}
+    # Of one that is made again more may have been lost: no server is known to have all of it.
+    job["server"] = "" if before else server
     job |= dict(zip(fields[::2], fields[1::2], strict=True))
     for status in ("", "queued"):
         space.enlist(job_id, job["kind"], status)
@@ -63,13 +65,15 @@ def cancel(space: Keyspace, job_id: str, reason: str, at: str, before: str) -> A
 def delete(space: Keyspace, job_id: str) -> Any:
     """delete.lua"""
     now = space.now()
+    space.notice(now)
     job = space.jobs.get(job_id)
     if job is None:
         return space.missing(now)
     if job["status"] in ("running", "retrying"):
         return "running"
     if job["status"] not in ENDED:
-        space.finish(job, now, job["attempt"], "cancelled", '"reason":"deleted"')
+        follows = space.leave_room(job)
+        space.finish(job, now, job["attempt"], "cancelled", f'"reason":"deleted"{follows}')
     for status in ("", job["status"]):
         space.delist(job_id, job["kind"], status)
     space.expiry.pop(f"{job_id} {job['kind']} {job['status']}", None)

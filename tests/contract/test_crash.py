@@ -158,6 +158,7 @@ def test_a_job_that_may_come_back_is_not_said_to_be_gone(backend: Backend) -> No
     assert backend.begin(new.id).answer == "unsettled"
     writer.write_again()
     assert backend.read(new.id).status == "queued"
+    backend.settle()
     assert backend.begin(new.id).answer == "ok"
 
 
@@ -211,6 +212,21 @@ def test_nobody_else_takes_a_job_before_its_holder_could_speak(backend: Backend)
     assert backend.begin(backend.create()).answer == "ok", "a job that is new since has no other holder"
     writer.write_again()
     assert backend.begin(job_id, worker="w2").answer == "held"
+
+
+def test_nobody_else_takes_a_job_that_was_made_again_with_its_holder_to_follow(backend: Backend) -> None:
+    writer, new = Writer(backend), NewJob("generate", {}, "llm")
+    backend.run(Heartbeat(LEASE_MS, ()))
+    crash = backend.save()
+    made = writer.run(CreateJob(new, LIFETIMES))
+    claim = writer.run(BeginAttempt(new.id, "w", LEASE_MS)).claim
+    before = whole(backend, new.id)[1]
+    crash()
+    backend.run(CreateJob(new, LIFETIMES).again(made))
+    assert backend.begin(new.id, worker="w2").answer == "unsettled"
+    writer.write_again()
+    assert whole(backend, new.id)[1] == before
+    assert backend.run(Append(claim, 1, LEASE_MS, (token(),))).answer == "ok"
 
 
 def test_no_attempt_is_lost_before_its_holder_could_renew_it(backend: Backend) -> None:

@@ -17,12 +17,12 @@ REFUSED: Final = (StoreUnavailable, IdempotencyConflict, JobNotFound, JobConflic
 
 
 class Api(Process):
-    """An API process. ``made``, ``cancelled`` and ``deleted`` are the jobs of which a client has heard so."""
+    """An API process. ``made`` (with keys), ``cancelled`` and ``deleted`` are jobs of which a client has heard."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.feeds = Feeds(world)
-        self.made: set[str] = set()
+        self.made: dict[str, str] = {}
         self.cancelled: set[str] = set()
         self.deleted: set[str] = set()
         self.is_reconnected = False
@@ -32,7 +32,8 @@ class Api(Process):
         """A client submits a job."""
 
         async def submit() -> None:
-            self.made.add((await self._store.create(new, idempotency_key=key)).job.id)
+            job = (await self._store.create(new, idempotency_key=key)).job
+            self.made[job.id] = key
 
         self._serve(submit(), plan)
 

@@ -1,5 +1,7 @@
 """Readers: a cursor each, on the Feeds of whatever API process there is."""
 
+import math
+from collections.abc import Iterable
 from typing import Final
 
 from progress.commands import ReadLog
@@ -10,17 +12,17 @@ from progress.readers import Subscription, Wakeable
 from tests.contract.promises.process import drive
 from tests.contract.promises.world import World
 
-PAGE: Final = 3
+PAGE: Final = 6
 """Events in a page: few, so that a reader needs several."""
 
 
 class Feeds:
-    """The Feeds of one API process, as its Hub keeps them. ``deaf`` ones miss what is published."""
+    """The Feeds of one API process, as its Hub keeps them. The next ``missed`` events do not reach it."""
 
     def __init__(self, world: World) -> None:
         self.closing = False
         self.waiting: set[Wakeable] = set()
-        self.deaf = False
+        self.missed = 0
         self._world = world
         self._feeds: dict[str, Feed] = {}
         world.listeners.append(self._hear)
@@ -50,12 +52,14 @@ class Feeds:
 
     def _hear(self, job_id: str, event: Event) -> None:
         feed = self._feeds.get(job_id)
-        if feed and not self.deaf and feed.push(event.raw) == "gap":
+        if feed and self.missed:
+            self.missed -= 1
+        elif feed and feed.push(event.raw) == "gap":
             self._catch_up(feed)
 
     def audit(self) -> None:
         """Hears again, and finds what was missed meanwhile: see Audit."""
-        self.deaf = False
+        self.missed = 0
         for feed in self._feeds.values():
             job = self._world.job(feed.job_id)
             settled = self._world.clock.ms >= self._world.crashed_at + SETTLE_MS
@@ -82,7 +86,8 @@ class Feeds:
 class Reader:
     """Whoever follows a job, from a position on; it comes back to another process with the position that it has.
 
-    ``got`` is what it was given since it was last told of a gap, ``since`` the position at which that begins.
+    ``got`` is what it was given since it was last told of a gap, ``since`` the position at which that begins. Once it
+    ``is_whole``, the text that it holds is that of the log: it has missed nothing that counts.
     """
 
     def __init__(self, job_id: str, since: int, *, exact: bool) -> None:
@@ -90,6 +95,8 @@ class Reader:
         self.exact = exact
         self.since = since
         self.cursor = since
+        self.is_whole = since == 0
+        self.held: list[Event] = []
         self.got: list[Event] = []
         self._feeds: Feeds | None = None
         self._subscription: Subscription | None = None
@@ -105,18 +112,25 @@ class Reader:
             if isinstance(entry, Gap):
                 self._skip(entry)
             else:
-                self._take(entry)
+                self.take(entry)
         return bool(entries)
 
     def _skip(self, gap: Gap) -> None:
         assert (gap.lost_from, gap.lost_to > self.cursor) == (self.cursor + 1, True)
         self.since = self.cursor = gap.lost_to
+        self.is_whole = False
         self.got.clear()
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Takes an event."""
         assert event.seq > self.cursor, f"{event.raw!r} after {self.cursor}"
         self.cursor = event.seq
         self.got.append(event)
+        if event.type == "started":
+            self.is_whole = self.is_whole or event.data["rollback_to"] == 0
+            self.held = [token for token in self.held if token.seq <= event.data["rollback_to"]]
+        elif event.type == "token":
+            self.held.append(event)
 
     def check(self, log: list[Event]) -> None:
         """It has all that stands in the log after its position, and nothing else."""
@@ -125,3 +139,18 @@ class Reader:
         if self.exact:
             assert [event.raw for event in self.got] == [event.raw for event in rest]
         assert list(join_tokens(self.got)) == list(join_tokens(rest))
+        if self.is_whole:
+            assert text_of(self.held) == kept_text(log)
+
+
+def kept_text(log: list[Event], upto: float = math.inf) -> str:
+    """The text that a reader of a log holds in the end, up to a position: see docs/api.md."""
+    reader = Reader("", 0, exact=True)
+    for event in log:
+        reader.take(event)
+    return text_of(token for token in reader.held if token.seq <= upto)
+
+
+def text_of(events: Iterable[Event]) -> str:
+    """The texts of tokens, joined."""
+    return "".join(event.data["text"] for event in events if event.type == "token")

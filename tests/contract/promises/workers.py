@@ -1,6 +1,8 @@
 """Workers and the sweeper, made of the product's own write ends; only the tasks are models."""
 
+import itertools
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,7 +11,7 @@ from progress.claims import Claims, Keeper
 from progress.commands import Append, Finished, Outcome, Waiting
 from progress.committer import Committer, Writer
 from progress.errors import AttemptOver, AttemptReleased, JobCancelled, StoreUnavailable
-from progress.events import encode_json
+from progress.events import Draft, encode_json
 from progress.holder import Holder
 from progress.publisher import Publisher, progress_draft
 from tests.contract.promises.process import Direct, Plan, Process, Wire
@@ -18,6 +20,7 @@ from tests.contract.promises.world import World
 LEASE_MS: Final = 2_000
 MACHINE: Final = "m"
 HANDED_BACK: Final = "released"
+_checkpoints = itertools.count(1)
 
 
 class SteppedCommitter(Committer):
@@ -70,10 +73,13 @@ class Attempt:
     job_id: str
     name: str
     number: int
+    worker: "Worker"
     publisher: Publisher
     kept: str
     texts: list[str] = field(default_factory=list)
     acknowledged: str = ""
+    checkpoint: int = 0
+    """The number of the last one that was acknowledged."""
     crashes: int = 0
     """How many there had been when the last of its text was acknowledged."""
     is_ending: bool = False
@@ -98,9 +104,19 @@ class Attempt:
                 self.publisher.token(text)
                 self.texts.append(text)
             elif kind == "checkpoint":
-                self.publisher.checkpoint(encode_json({"text": self.kept + "".join(self.texts)}))
+                state = {"text": self.kept + "".join(self.texts), "number": next(_checkpoints)}
+                self.publisher.checkpoint(encode_json(state))
             else:
                 self.publisher.event(progress_draft(0.5))
+
+    def acknowledge(self, drafts: Iterable[Draft], crashes: int) -> None:
+        """Redis has said that it has these."""
+        self.crashes = crashes
+        for draft in drafts:
+            if draft.type == "token":
+                self.acknowledged += json.loads(f"{{{draft.fields}}}")["text"]
+            elif draft.type == "checkpoint":
+                self.checkpoint = json.loads(draft.fields)["number"]
 
     def ending(self, outcome: Outcome) -> Outcome | None:
         """How it says that it ended, if it would have ended so; None where another one has the job."""
@@ -153,7 +169,7 @@ class Worker(Process):
             return
         publisher = Publisher(self._committer, begun.claim, lease_ms=LEASE_MS, flush_ms=0, begun=begun.again)
         kept = begun.job.checkpoint["text"] if begun.job.checkpoint_seq else ""
-        attempt = self.running[slot] = Attempt(job_id, name, begun.claim.attempt, publisher, kept)
+        attempt = self.running[slot] = Attempt(job_id, name, begun.claim.attempt, self, publisher, kept)
         self.begun.append(attempt)
         self._keeper.hold(publisher)
 
@@ -166,9 +182,9 @@ class Worker(Process):
         for writer, append in self._committer.round():
             attempt = next(one for one in self.begun if one.publisher is writer)
             if attempt.publisher.answered >= append.number:
-                tokens = (json.loads(f"{{{draft.fields}}}") for draft in append.drafts if draft.type == "token")
-                attempt.acknowledged += "".join(token["text"] for token in tokens)
-                attempt.crashes = self.world.crashes
+                attempt.acknowledge(append.drafts, self.world.crashes)
+            else:
+                assert attempt.publisher.over or not attempt.is_settled, "what is refused ends an attempt"
 
     def beat(self, plan: Plan) -> None:
         """A round of the keeper."""

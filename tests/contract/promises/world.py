@@ -2,11 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from progress import keys
-from progress.commands import Command, DeleteJob, Heartbeat, ReadJob, ReadLog
+from progress.commands import Command, Heartbeat, ReadJob, ReadLog
+from progress.errors import StoreUnavailable
 from progress.events import Event
 from progress.jobs import Job
 from tests.contract.promises.fiber import ask
@@ -88,8 +90,8 @@ class World:
         self.clock = clock
         clock.ms = 0
         self.seen: dict[str, dict[int, Seen]] = {}
-        self.deleted: set[str] = set()
         self.listeners: list[Callable[[str, Event], None]] = []
+        self.watchers: list[Callable[[Command[Any], Any], None]] = []
         self.changed = False
         self.crashes = 0
         self.crashed_at = -keys.SETTLE_MS
@@ -104,8 +106,8 @@ class World:
             self._on_disk.append((self.clock.ms, self.site.save()))
         for job_id, raw in self.site.published():
             self._publish(job_id, Event.parse(raw), by)
-        if isinstance(command, DeleteJob) and reply == "deleted":
-            self.deleted.add(command.job_id)
+        for watcher in self.watchers:
+            watcher(command, reply)
         return reply
 
     def _publish(self, job_id: str, event: Event, by: Party) -> None:
@@ -115,12 +117,16 @@ class World:
             listener(job_id, event)
 
     def job(self, job_id: str) -> Job | None:
-        """A job as it is now."""
-        return self.site.run(ReadJob(job_id))
+        """A job as it is now; none, too, while it may come back after a crash."""
+        with suppress(StoreUnavailable):
+            return self.site.run(ReadJob(job_id))
+        return None
 
     def log(self, job_id: str) -> list[Event]:
         """All events that it has now."""
-        return self.site.run(ReadLog(job_id, 0, MOST)).events
+        with suppress(StoreUnavailable):
+            return self.site.run(ReadLog(job_id, 0, MOST)).events
+        return []
 
     def pass_time(self, ms: int) -> None:
         """Moves the clock of all. What is old enough is on disk."""
@@ -134,7 +140,6 @@ class World:
         restore = self._on_disk[max(0, len(self._on_disk) - 1 - lost)][1]
         restore()
         self._on_disk = deque([(self.clock.ms, restore)])
-        self.deleted = {job_id for job_id in self.deleted if self.job(job_id) is None}
         self.changed = True
         self.crashes += 1
         self.crashed_at = self.clock.ms
