@@ -82,8 +82,10 @@ class Publisher:
         self._failures = 0
         self._set_back_at: float | None = None
         self._unsynced = Unsynced()
-        if begun:
+        self._begun: tuple[int, float] | None = None
+        if begun and begun.granted:
             self._unsynced.add(begun)
+            self._begun = (begun.granted.at, time.monotonic())
 
     def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
         """Publishes a piece of text. Empty text is nothing."""
@@ -143,7 +145,7 @@ class Publisher:
             # From here on the answer to ``command`` counts, and not what a heartbeat hears of our own end.
             self._finishing = True
             self._number += 1
-            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms)
+            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms, self._now())
         while True:
             answer = self._committer.insist(command)
             if answer.answer not in SET_BACK or not self.set_back():
@@ -217,7 +219,14 @@ class Publisher:
         drafts, self._drafts = self._drafts[:count], self._drafts[count:]
         self._number += 1
         progress, self._progress = self._progress, ""
-        return Append(self.claim, self._number, self._lease_ms, tuple(drafts), progress)
+        return Append(self.claim, self._number, self._lease_ms, tuple(drafts), progress, self._now())
+
+    def _now(self) -> int | None:
+        """Redis's time, from that of the claim: what a crash has lost before its answer came is the same again."""
+        if self._begun is None:
+            return None
+        at, since = self._begun
+        return at + round((time.monotonic() - since) * 1000)
 
     def done(self, answer: Appended | StoreUnavailable, now: float) -> None:
         """What became of the append; called by the committer."""

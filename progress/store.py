@@ -85,11 +85,13 @@ class Store:
             JobConflict: a worker holds it.
         """
         answer = await self._executor.run(commands.DeleteJob(job_id))
+        if answer != "running":
+            # Also where a first reply was lost, and it is gone by now.
+            self._unsynced.drop(job_id)
         if answer == "gone":
             raise JobNotFound(job_id)
         if answer == "running":
             raise JobConflict(job_id, (await self.get(job_id)).status, "cancel it, then delete it")
-        self._unsynced.drop(job_id)
 
     async def write_again(self) -> None:
         """Makes the last submissions and cancels once more, after a crash of Redis may have lost them."""

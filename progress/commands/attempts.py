@@ -93,7 +93,7 @@ class Appended:
 class Append(Command[Appended]):
     """Appends events of an attempt. ``number`` counts its appends from 1, so that one sent twice is written once.
 
-    ``at`` is the epoch ms of one that was written before.
+    ``at`` is when, in epoch ms by Redis's clock; None for now.
     """
 
     script = "append"
@@ -139,7 +139,7 @@ class Finished:
 class FinishAttempt(Command[Finished]):
     """Ends an attempt. ``value`` is the result (succeeded, cancelled) or the error (failed, retrying) as JSON.
 
-    ``at`` and ``reason`` are of an end that was written before.
+    ``at`` is when, in epoch ms by Redis's clock; None for now. ``told`` is the answer to one that was written before.
     """
 
     script = "finish"
@@ -149,12 +149,13 @@ class FinishAttempt(Command[Finished]):
     value: str
     delay_ms: int = 0
     at: int | None = None
-    reason: str = ""
+    told: Finished | None = None
 
     def args(self) -> list[Arg]:
         """See ``finish.lua``."""
         head: list[Arg] = [*_who(self.claim), self.number, self.outcome, self.value, self.delay_ms]
-        return [*head, _time(self.at), self.reason]
+        before: list[Arg] = [1, self.told.reason] if self.told else ["", ""]
+        return [*head, _time(self.at), *before]
 
     def parse(self, reply: Any) -> Finished:
         """``[answer, last seq, at, reason]``."""
@@ -163,10 +164,10 @@ class FinishAttempt(Command[Finished]):
     def again(self, answer: Finished) -> "FinishAttempt":
         """The command that makes the same end once more, whatever was asked for since."""
         if answer.answer == "retrying":
-            return replace(self, at=answer.at)
+            return replace(self, at=answer.at, told=answer)
         ending: Any = answer.answer
         value = "" if ending == "cancelled" and self.outcome in ("failed", "retrying", "released") else self.value
-        return replace(self, at=answer.at, outcome=ending, value=value, reason=answer.reason)
+        return replace(self, at=answer.at, outcome=ending, value=value, told=answer)
 
 
 @dataclass(frozen=True)

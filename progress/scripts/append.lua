@@ -1,10 +1,10 @@
 -- Appends events of the attempt that holds the job, and renews its lease.
 -- ARGV: id, attempt, claim, number of this append (from 1), lease in ms, progress as JSON or '', when it was written
---   before (epoch ms; '' for now, see below), type, fields, …
+--   (epoch ms; '' for now), type, fields, …
 -- Reply: {'ok' | 'cancel' | 'stale' | 'closed' | 'gone' | 'behind', last seq, when it was written in epoch ms};
 --   'cancel': written, but stop now; 'behind': Redis has lost appends before this one, or the attempt's beginning
--- What a crash of Redis has lost is written again as it was: by its number it goes to its old place, and its events
--- get their old time.
+-- What a crash of Redis has lost is written again as it was: by its number it goes to its old place, and the writer says
+-- when that was, which a reply that is lost cannot.
 local id, attempt, number = ARGV[1], ARGV[2], ARGV[4]
 local why = refuse(id, attempt, ARGV[3], number)
 if why and why ~= 'seen' then return {why, 0, 0} end

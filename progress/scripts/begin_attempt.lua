@@ -24,7 +24,11 @@ elseif r[1] ~= 'running' and r[10] ~= server and unsettled(now) then
 end
 if not again then before = r[9] end
 -- One event is written, or two; where there was room left the same room is left again.
-local leave = not again and 'if needed' or tonumber(ARGV[10]) - tonumber(before) > 2
+local leave = 'if needed'
+if again then
+  local last = tonumber(ARGV[10]) - (r[1] == 'running' and 2 or 1)
+  leave = last > tonumber(before) and last
+end
 if r[1] == 'running' then
   -- After a pause a message is here before its holder has had the time to renew: the sweeper will know who lives.
   if not again and (paused(now) or not is_lost(id, now)) then return {'held'} end
@@ -35,7 +39,7 @@ end
 if not again and r[6] and tonumber(r[6]) > now then return {'early'} end
 
 local attempt = tonumber(r[2]) + 1
-local follows = leave_room(id, leave)
+local follows = leave_room(id, now, leave)
 redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0,
   'begun_after', before, 'begun_at', now)
 redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome')

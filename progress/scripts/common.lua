@@ -99,13 +99,17 @@ end
 
 -- Before somebody else than its holder writes on: events of a job that lived on another server may have been lost when
 -- that crashed, and readers may have seen them. So their numbers are passed over, that none gets two contents.
--- leave: 'if needed', true or false. Returns a member for the next event: which seq it follows, where that is not the
--- one before.
-local function leave_room(id, leave)
+-- leave: 'if needed', false, or up to which seq that was done before. Returns a member for the next event: which seq it
+-- follows, where that is not the one before.
+local function leave_room(id, now, leave)
   local r = read(id, 'last_seq', 'server')
-  if leave == 'if needed' then leave = r[2] and r[2] ~= redis.call('GET', KEY.server) end
+  if leave == 'if needed' then
+    leave = r[2] and r[2] ~= redis.call('GET', KEY.server)
+    -- Never twice up to the same one: another crash may lose this, too.
+    if leave then leave = tonumber(r[1]) + KEY.room + now % KEY.room end
+  end
   if not leave then return '' end
-  redis.call('HSET', KEY.job .. id, 'last_seq', tonumber(r[1]) + KEY.room, 'server', redis.call('GET', KEY.server))
+  redis.call('HSET', KEY.job .. id, 'last_seq', leave, 'server', redis.call('GET', KEY.server))
   return ',"follows":' .. r[1]
 end
 
@@ -143,7 +147,7 @@ end
 -- last attempt, else queued again. leave: see leave_room. Returns whether it is queued.
 local function lose(id, now, leave)
   local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority', 'handed_back')
-  local follows = leave_room(id, leave)
+  local follows = leave_room(id, now, leave)
   redis.call('ZREM', KEY.leases, id)
   if r[3] then
     redis.call('HDEL', KEY.job .. id, 'error')
@@ -190,10 +194,14 @@ end
 
 -- Asks for a job's end; see cancel.lua. reason is JSON. at: when that was done before, or nil.
 local function cancel(id, now, reason, at)
-  local r = read(id, 'status', 'attempt', 'cancel_requested')
+  local r = read(id, 'status', 'attempt', 'cancel_requested', 'server')
   if not r[1] then return 'gone' end
   if r[1] == 'cancelled' then return 'again' end
   if ENDED[r[1]] then return 'ended' end
+  -- After a crash it may have a holder, or even an end, that this record knows nothing of yet.
+  if not at and r[1] ~= 'running' and r[4] and r[4] ~= redis.call('GET', KEY.server) and unsettled(now) then
+    return 'unsettled'
+  end
   if r[1] == 'running' and not is_lost(id, now) then
     if r[3] then return 'again' end
     redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
@@ -201,7 +209,7 @@ local function cancel(id, now, reason, at)
   end
   redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
   redis.call('HDEL', KEY.job .. id, 'error')
-  local follows = leave_room(id, not at and 'if needed')
+  local follows = leave_room(id, now, not at and 'if needed')
   finish(id, at or now, r[2], 'cancelled', '"reason":' .. reason .. follows)
   return 'cancelled'
 end

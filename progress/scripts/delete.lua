@@ -8,7 +8,7 @@ local r = read(id, 'status', 'attempt', 'kind')
 if not r[1] then return missing(now) end
 if r[1] == 'running' or r[1] == 'retrying' then return 'running' end
 if not ENDED[r[1]] then
-  finish(id, now, r[2], 'cancelled', '"reason":"deleted"' .. leave_room(id, 'if needed'))
+  finish(id, now, r[2], 'cancelled', '"reason":"deleted"' .. leave_room(id, now, 'if needed'))
   r[1] = 'cancelled'
 end
 for _, k in ipairs({r[3], ''}) do

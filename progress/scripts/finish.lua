@@ -1,6 +1,6 @@
 -- Ends an attempt: the job has succeeded, failed, been cancelled, or is to be tried again.
--- ARGV: id, attempt, claim, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying);
---   and of an end that Redis has lost in a crash: when it came in epoch ms, and the reason as JSON ('' for none)
+-- ARGV: id, attempt, claim, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying),
+--   when it came in epoch ms ('' for now); and of an end that Redis has lost in a crash: 1, and the reason as JSON
 -- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying' | 'released' (handed back by a worker that stops: as
 -- 'retrying', at once, and not counted). A cancel that was accepted before wins, as whoever asked was told so; a last
 -- attempt that asks for another one has failed.
@@ -14,15 +14,15 @@ end
 if why then return {why, 0, 0, ''} end
 
 local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back')
-local at, seq = tonumber(ARGV[8]), 0
-local reason, now = r[1], at or clock()
+local seq, reason, now = 0, r[1], tonumber(ARGV[8]) or clock()
+local again = ARGV[9] == '1'
 -- What readers have seen once is what happened, whoever has asked for what since.
-if at then reason = ARGV[9] ~= '' and ARGV[9]
+if again then reason = ARGV[10] ~= '' and ARGV[10]
 elseif reason then outcome = 'cancelled' end
 if outcome == 'released' then
   redis.call('HINCRBY', KEY.job .. id, 'handed_back', 1)
   outcome = 'retrying'
-elseif not at and outcome == 'retrying' and counted(attempt, r[5]) >= tonumber(r[2]) then
+elseif not again and outcome == 'retrying' and counted(attempt, r[5]) >= tonumber(r[2]) then
   outcome = 'failed'
 end
 redis.call('HSET', KEY.job .. id, 'append_number', ARGV[4], 'append_outcome', outcome, 'append_at', now)

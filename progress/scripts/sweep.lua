@@ -38,7 +38,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT'
   redis.call('ZREM', KEY.unread, id)
   -- Each API process listens to a job while it has readers of it. One that has just left may have had the last word.
   if redis.call('PUBSUB', 'NUMSUB', KEY.live .. id)[2] > 0 then watched(id, now, 0)
-  else cancel(id, now, '"abandoned"') end
+  elseif cancel(id, now, '"abandoned"') == 'unsettled' then watched(id, now, 0) end
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiry, '-inf', now, 'LIMIT', 0, limit)) do
   local id, kind, status = string.match(gone, '^(%S+) (%S+) (%S+)$')

@@ -28,19 +28,20 @@ def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
         return ["unsettled"]
     before = job["last_seq"]
     why = _unclaimable(space, job, now)
-    return [why] if why else _begin(space, job, now, argv, before, space.leave_room(job))
+    return [why] if why else _begin(space, job, now, argv, before, space.leave_room(job, now))
 
 
 def _begin_again(space: Keyspace, job: Record, argv: tuple[str, ...]) -> Any:
     attempt, before, seq, at = argv[6:]
     if (int(job["attempt"]) + 1, job["last_seq"]) != (int(attempt), before):
         return ["stale"]
-    leave = int(seq) - int(before) > 2
+    last = int(seq) - (2 if job["status"] == "running" else 1)
+    upto = last if last > int(before) else 0
     if job["status"] == "running":
-        if not space.lose(job, int(at), leave):
+        if not space.lose(job, int(at), upto):
             return ["ended"]
-        leave = False
-    return _begin(space, job, int(at), argv, before, space.leave_room(job, leave))
+        upto = 0
+    return _begin(space, job, int(at), argv, before, space.leave_room(job, int(at), upto))
 
 
 def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
@@ -100,8 +101,8 @@ def append(space: Keyspace, job_id: str, attempt: str, claim: str, *argv: str) -
 
 def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, *argv: str) -> Any:
     """finish.lua"""
-    wanted, value, delay_ms, before, reason = argv
-    now = int(before or space.now())
+    wanted, value, delay_ms, at, again, reason = argv
+    now = int(at or space.now())
     why = space.refusal(job_id, attempt, claim, int(number))
     if why and why != "seen":
         return [why, 0, 0, ""]
@@ -110,13 +111,13 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
         asked = job.get("cancel_requested", "")
         return [job.get("append_outcome", "stale"), int(job["append_seq"]), int(job.get("append_at", 0)), asked]
     outcome = wanted
-    if not before:
+    if not again:
         reason = job.get("cancel_requested", "")
         outcome = "cancelled" if reason else wanted
     if outcome == "released":
         job["handed_back"] = str(int(job.get("handed_back", 0)) + 1)
         outcome = "retrying"
-    elif not before and outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
+    elif not again and outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
         outcome = "failed"
     job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now)}
     seq = _retry(space, job, now, value, int(delay_ms)) if outcome == "retrying" else 0

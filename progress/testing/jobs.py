@@ -72,7 +72,7 @@ def delete(space: Keyspace, job_id: str) -> Any:
     if job["status"] in ("running", "retrying"):
         return "running"
     if job["status"] not in ENDED:
-        follows = space.leave_room(job)
+        follows = space.leave_room(job, now)
         space.finish(job, now, job["attempt"], "cancelled", f'"reason":"deleted"{follows}')
     for status in ("", job["status"]):
         space.delist(job_id, job["kind"], status)

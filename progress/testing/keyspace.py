@@ -66,13 +66,14 @@ class Keyspace:
         self.notice(now)
         return "unsettled" if self.unsettled > now else "gone"
 
-    def leave_room(self, job: Record, leave: bool | None = None) -> str:
-        """``leave_room`` of common.lua; None: if needed."""
-        needed = job.get("server", self.server) != self.server if leave is None else leave
-        if not needed:
-            return ""
+    def leave_room(self, job: Record, now: int, upto: int | None = None) -> str:
+        """``leave_room`` of common.lua; ``upto`` 0 for false, None if needed."""
         before = job["last_seq"]
-        job |= {"last_seq": str(int(before) + keys.ROOM), "server": self.server}
+        if upto is None and job.get("server", self.server) != self.server:
+            upto = int(before) + keys.ROOM + now % keys.ROOM
+        if not upto:
+            return ""
+        job |= {"last_seq": str(upto), "server": self.server}
         return f',"follows":{before}'
 
     def enlist(self, job_id: str, kind: str, status: str) -> None:
@@ -140,9 +141,9 @@ class Keyspace:
         """``counted`` of common.lua."""
         return int(job["attempt"]) - int(job.get("handed_back", 0))
 
-    def lose(self, job: Record, now: int, leave: bool | None = None) -> bool:
+    def lose(self, job: Record, now: int, upto: int | None = None) -> bool:
         """``lose`` of common.lua."""
-        follows = self.leave_room(job, leave)
+        follows = self.leave_room(job, now, upto)
         self.leases.pop(job["id"], None)
         if "cancel_requested" in job:
             job.pop("error", None)
@@ -169,13 +170,16 @@ class Keyspace:
         """``cancel`` of common.lua, of a job that there is."""
         if job["status"] in ENDED:
             return "again" if job["status"] == "cancelled" else "ended"
+        elsewhere = job.get("server", self.server) != self.server
+        if at is None and job["status"] != "running" and elsewhere and self.unsettled > now:
+            return "unsettled"
         if job["status"] == "running" and not self.is_lost(job["id"], now):
             again = "cancel_requested" in job
             job.setdefault("cancel_requested", reason)
             return "again" if again else "requested"
         job["cancel_requested"] = reason
         job.pop("error", None)
-        follows = self.leave_room(job, None if at is None else False)
+        follows = self.leave_room(job, now, None if at is None else 0)
         self.finish(job, now if at is None else at, job["attempt"], "cancelled", f'"reason":{reason}{follows}')
         return "cancelled"
 

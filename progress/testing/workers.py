@@ -24,10 +24,9 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
     found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
     for job_id in _up_to(space.unread, now, int(limit)):
         del space.unread[job_id]
-        if space.is_heard(keys.live(job_id)):
+        heard = space.is_heard(keys.live(job_id))
+        if heard or space.cancel(space.jobs[job_id], now, '"abandoned"') == "unsettled":
             space.watched(space.jobs[job_id], now, 0)
-        else:
-            space.cancel(space.jobs[job_id], now, '"abandoned"')
     _forget_expired(space, now, int(limit))
     return [1, _triples(space, found)]
 

@@ -1,5 +1,6 @@
 """Workers, API processes and readers at random, in a world of lost replies, deaths and crashes: the promises hold."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -43,7 +44,10 @@ def play(steps: list[Step], site: Site) -> None:
 def play_often(make_site: Callable[[], Site], **options: Any) -> None:
     """Many runs."""
 
-    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), **options)
+    # The same runs each time, so that a failure is one of the change at hand. PROMISES_RANDOM=1 looks for others.
+    same = "PROMISES_RANDOM" not in os.environ
+
+    @settings(deadline=None, database=None, derandomize=same, suppress_health_check=list(HealthCheck), **options)
     @given(sequences)
     def run(steps: list[Step]) -> None:
         play(steps, make_site())
