@@ -60,6 +60,11 @@ class Audit:
         self._settled_at = asyncio.get_running_loop().time() + SETTLE_S
         self._wanted.set()
 
+    @property
+    def settled(self) -> bool:
+        """Whether Redis is there, and all who could write again what it may have lost have had the time to."""
+        return self._listener.connected and asyncio.get_running_loop().time() >= self._settled_at
+
     async def run(self) -> None:
         """Goes on until it is cancelled."""
         pause_s = self._every_s
@@ -95,7 +100,7 @@ class Audit:
         """Finds Feeds that have missed something; False where one's job may still come back."""
         if not feeds:
             return True
-        settled = asyncio.get_running_loop().time() >= self._settled_at
+        settled = self.settled
         heads = await self._store.heads(tuple(feed.job_id for feed in feeds))
         for feed, head in zip(feeds, heads, strict=True):
             if head is None and not settled:

@@ -169,7 +169,11 @@ class Hub:
             logger.warning("readers not noted: %s", error)
 
     async def read_page(self, feed: Feed, after: int) -> Page:
-        """A page of a Feed's Log, read once for all who ask for it together. Raises StoreUnavailable."""
+        """A page of a Feed's Log, read once for all who ask for it together.
+
+        Raises:
+            StoreUnavailable: it cannot be read now, or has been set back by a crash of Redis just now.
+        """
         page = feed.remembered(after)
         if page is not None:
             return page
@@ -178,6 +182,8 @@ class Hub:
         except JobNotFound:
             feed.end(lost=True)
             return Page([])
+        if not log_page.events and (log_page.last_seq or 0) < feed.head and not self._audit.settled:
+            raise StoreUnavailable("it has lost what this process has seen, and is about to be told")
         return feed.remembered(after) or feed.remember(after, log_page.events, log_page.cuts)
 
     def _begin_reading(self, feed: Feed, after: int) -> "asyncio.Task[LogPage]":

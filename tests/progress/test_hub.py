@@ -243,6 +243,25 @@ async def test_after_a_crash_each_reader_is_told_what_it_may_have_missed(bench: 
         assert seqs(entries) == seqs(await read_all(behind)) == [first, first + 1, first + 2]
 
 
+async def test_what_a_crash_has_lost_and_is_written_again_is_no_gap(bench: Bench) -> None:
+    job_id = bench.start()
+    crash = bench.store.save()
+    with await bench.hub.subscribe(job_id, -1) as early:
+        bench.tell(job_id, "seen")
+        await settle()
+        assert texts(list(await early.poll())) == "seen"
+        crash()
+        bench.listener.reconnect()
+        # Its head is that of those who have seen more; its tail begins there.
+        bench.hub.feeds[job_id].skip_to(3)
+        with await bench.hub.subscribe(job_id, 2) as late:
+            with pytest.raises(StoreUnavailable):
+                await late.poll()
+            bench.number = 0
+            bench.tell(job_id, "seen")
+            assert texts(list(await late.poll())) == "seen"
+
+
 async def test_a_feed_that_missed_more_than_a_page_reads_on(bench: Bench) -> None:
     job_id = bench.start()
     with await bench.hub.subscribe(job_id, -1, exact=True) as subscription:
