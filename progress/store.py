@@ -45,7 +45,7 @@ class Store:
             raise IdempotencyConflict(idempotency_key, made.job_id)
         if made.outcome == "created":
             self._unsynced.add(command.again(made), len(encode_json(new.input)), job_id=new.id)
-        return Submitted(await self.get(made.job_id), made.outcome == "created")
+        return Submitted(made.job, made.outcome == "created")
 
     async def get(self, job_id: str) -> Job:
         """One job.

@@ -44,6 +44,7 @@ class ProblemDetails(BaseModel):
     code: str = Field(description="Stable, for programs")
     detail: str
     errors: list[FieldError] | None = None
+    job_id: str | None = Field(None, description="The job that was made all the same: follow it, do not submit again")
 
 
 class Problem(FastApiError):
@@ -57,10 +58,12 @@ class Problem(FastApiError):
         *,
         errors: list[FieldError] | None = None,
         headers: Mapping[str, str] | None = None,
+        job_id: str | None = None,
     ) -> None:
         super().__init__(status, detail, dict(headers or {}))
         self.code = code
         self.errors = errors
+        self.job_id = job_id
 
 
 def problem_response(problem: Problem) -> Response:
@@ -72,6 +75,7 @@ def problem_response(problem: Problem) -> Response:
         code=problem.code,
         detail=problem.detail,
         errors=problem.errors,
+        job_id=problem.job_id,
     )
     body = details.model_dump(exclude_none=True)
     return JSONResponse(body, problem.status_code, headers=problem.headers, media_type="application/problem+json")
@@ -80,6 +84,13 @@ def problem_response(problem: Problem) -> Response:
 def unavailable(detail: str) -> Problem:
     """503, to be tried again soon."""
     return Problem(503, "unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def made_but_unavailable(job_id: str, headers: Mapping[str, str]) -> Problem:
+    """503 to a submission whose job was made: submitted again, it would be paid for twice."""
+    detail = f"job {job_id} was made, but cannot be followed just now: do not submit it again, follow it"
+    headers = {**headers, "Retry-After": str(RETRY_AFTER_S)}
+    return Problem(503, "unavailable", detail, headers=headers, job_id=job_id)
 
 
 def invalid(field: str, message: str, code: str = "invalid_request") -> Problem:

@@ -15,11 +15,15 @@ Deleted = Literal["deleted", "running", "gone"]
 
 @dataclass(frozen=True)
 class Created:
-    """What became of a submission (``existing``: same key, same body), and the epoch ms at which it was made."""
+    """What became of a submission (``existing``: same key, same body), and the job that there is."""
 
     outcome: Literal["created", "existing", "conflict"]
-    job_id: str
-    at: int = 0
+    job: Job
+
+    @property
+    def job_id(self) -> str:
+        """Whose it is."""
+        return self.job.id
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ class CreateJob(Command[Created]):
                 yield from (name, value)
 
     def parse(self, reply: Any) -> Created:
-        """``[outcome, id, at]``."""
-        return Created(reply[0].decode(), reply[1].decode(), int(reply[2]))
+        """``[outcome, job]``."""
+        return Created(reply[0].decode(), read_shown(reply[1]))
 
     def again(self, answer: Created) -> "CreateJob":
         """The command that makes the same job once more, should Redis have lost it in a crash."""
-        return replace(self, at=answer.at)
+        return replace(self, at=answer.job.created_at)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class ReadJob(Command[Job | None]):
         if isinstance(reply, bytes):
             settled(reply.decode())
             return None
-        return read_record(reply[0], queue_position=int(reply[1]) or None, queue_served=bool(reply[2]))
+        return read_shown(reply)
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,11 @@ _JSON = ("input", "metadata", "progress", "result", "error", "checkpoint")
 def fields_of(flat: Any) -> dict[str, bytes]:
     """The fields of a hash by their names."""
     return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def read_shown(reply: Any) -> Job:
+    """A job from ``[record, position in its queue or 0, whether its queue is served]``."""
+    return read_record(reply[0], queue_position=int(reply[1]) or None, queue_served=bool(reply[2]))
 
 
 def read_record(flat: Any, **extra: Any) -> Job:

@@ -55,6 +55,17 @@ local function read(id, ...)
   return redis.call('HMGET', KEY.job .. id, ...)
 end
 
+-- A job as people want to see it: {{field, value, …}, position in its queue from 1 (0: in none), 1 if a worker serves
+-- its queue}; nil where there is none.
+local function shown(id, now)
+  local record = redis.call('HGETALL', KEY.job .. id)
+  if #record == 0 then return nil end
+  local queue = read(id, 'queue')[1]
+  local rank = redis.call('ZRANK', KEY.queue .. queue, id)
+  local served = redis.call('ZCOUNT', KEY.workers .. queue, now, '+inf')
+  return {record, rank and rank + 1 or 0, served > 0 and 1 or 0}
+end
+
 local function index(kind, status)
   return KEY.index .. kind .. ':' .. status
 end

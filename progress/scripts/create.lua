@@ -1,11 +1,11 @@
 -- Makes a job: its record, event 1 (`queued`), its place in queue and lists.
 -- ARGV: id, idempotency key ('' for none), fingerprint, idempotency TTL in s, delay in ms,
 --   inside of event 1, when it was made before, should Redis have lost it in a crash (epoch ms; '' for now), field, value, …
--- Reply: {'created' | 'existing' | 'conflict', id, when it was made in epoch ms}
+-- Reply: {'created' | 'existing' | 'conflict', the job, as read_job.lua shows it}
 local id, idem, fingerprint, now = ARGV[1], ARGV[2], ARGV[3], clock()
 local server = notice(now)
-local function made(job)
-  return tonumber(read(job, 'created_at')[1])
+local function made(outcome, job)
+  return {outcome, shown(job, clock())}
 end
 if idem ~= '' then
   local held = redis.call('GET', KEY.idem .. idem)
@@ -15,11 +15,11 @@ if idem ~= '' then
     if redis.call('EXISTS', KEY.job .. owner) == 1 then
       -- The API sends the same id again when a reply was lost.
       local fresh = owner == id and 'created' or 'existing'
-      return {print == fingerprint and fresh or 'conflict', owner, made(owner)}
+      return made(print == fingerprint and fresh or 'conflict', owner)
     end
   end
 end
-if redis.call('EXISTS', KEY.job .. id) == 1 then return {'created', id, made(id)} end
+if redis.call('EXISTS', KEY.job .. id) == 1 then return made('created', id) end
 
 -- Of one that is made again more may have been lost: no server is known to have all of it.
 if ARGV[7] ~= '' then now, server = tonumber(ARGV[7]), '' end
@@ -40,4 +40,4 @@ else
 end
 watched(id, now, 0)
 if idem ~= '' then redis.call('SET', KEY.idem .. idem, id .. ' ' .. fingerprint, 'EX', ARGV[4]) end
-return {'created', id, now}
+return made('created', id)

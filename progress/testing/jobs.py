@@ -25,9 +25,9 @@ def create(space: Keyspace, *argv: str) -> Any:
         owner, known = held.split(" ")
         if owner in space.jobs:
             fresh = "created" if owner == job_id else "existing"
-            return [fresh if known == fingerprint else "conflict", owner, int(space.jobs[owner]["created_at"])]
+            return _made(space, fresh if known == fingerprint else "conflict", owner)
     if job_id in space.jobs:
-        return ["created", job_id, int(space.jobs[job_id]["created_at"])]
+        return _made(space, "created", job_id)
     job = space.jobs[job_id] = dict.fromkeys(("attempt", "last_seq", "append_number", "append_seq"), "0")
     job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now)}
     # Of one that is made again more may have been lost: no server is known to have all of it.
@@ -45,7 +45,11 @@ def create(space: Keyspace, *argv: str) -> Any:
     if idem:
         space.idempotency[idem] = f"{job_id} {fingerprint}"
         space.ttls["idempotency", idem] = clock + int(idem_ttl_s) * 1000
-    return ["created", job_id, now]
+    return _made(space, "created", job_id)
+
+
+def _made(space: Keyspace, outcome: str, job_id: str) -> Any:
+    return [outcome, read_job(space, job_id)]
 
 
 def cancel(space: Keyspace, job_id: str, reason: str, at: str, before: str) -> Any:

@@ -13,7 +13,7 @@ from progress.errors import JobConflict, JobNotFound, StoreUnavailable
 from progress.hub import RETRY_S, HubClosing
 from progress.jobs import Job, Status
 from server.auth import OwnerDep
-from server.errors import invalid, responses
+from server.errors import invalid, made_but_unavailable, responses
 from server.negotiation import StreamRequest, asked_format
 from server.relay import open_stream
 from server.schemas import JOB_ID, JobList, JobRequest, JobView, is_job_id
@@ -77,9 +77,12 @@ async def submit(
         return no_room(asked.format)
     made = await state.submissions.submit(body, idempotency_key=idempotency_key or "", owner=owner)
     headers = {"Location": f"/v1/jobs/{made.job.id}"}
-    if asked:
-        return await open_stream(state, made.job, asked, headers)
     job = made.job
+    if asked:
+        try:
+            return await open_stream(state, job, asked, headers)
+        except StoreUnavailable:
+            raise made_but_unavailable(job.id, headers) from None
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s:g}"
         job = await wait_for_end(state, job, wait_s)

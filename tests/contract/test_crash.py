@@ -303,7 +303,7 @@ def test_a_submission_is_made_again_under_its_key(backend: Backend) -> None:
     writer.write_again()
     assert whole(backend, new.id) == before
     again = backend.run(CreateJob(NewJob("generate", {}, "llm"), LIFETIMES, "key", "f"))
-    assert (again.outcome, again.job_id, again.at) == ("existing", new.id, before[0].created_at)
+    assert (again.outcome, again.job_id, again.job.created_at) == ("existing", new.id, before[0].created_at)
 
 
 def test_no_room_is_left_twice_up_to_the_same_number(backend: Backend) -> None:

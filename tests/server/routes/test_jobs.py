@@ -208,6 +208,29 @@ async def test_a_full_server_makes_no_job_that_its_client_would_know_nothing_of(
         assert len((await api.client.get("/v1/jobs")).json()["jobs"]) == 1
 
 
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/plain", "application/x-ndjson"])
+async def test_a_stream_that_fails_once_the_job_is_made_names_the_job(api: Api, accept: str) -> None:
+    def away(command: Command[Any]) -> None:
+        if isinstance(command, ReadLog):
+            raise StoreUnavailable("away")
+
+    api.memory.before = away
+    answer = await submitted(api, headers={"accept": accept})
+    (made,) = (await api.client.get("/v1/jobs")).json()["jobs"]
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.json()["job_id"], answer.headers["location"]) == (made["id"], f"/v1/jobs/{made['id']}")
+    assert made["id"] in answer.json()["detail"]
+    assert answer.headers["retry-after"]
+    assert api.at_rest
+
+
+async def test_a_submission_is_one_step_that_nothing_can_fail_after(api: Api) -> None:
+    asked: list[str] = []
+    api.memory.before = lambda command: asked.append(command.script)
+    answer = await submitted(api)
+    assert (answer.status_code, answer.json()["queue_position"], asked) == (202, 1, ["create"])
+
+
 # Look at one
 
 
