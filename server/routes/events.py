@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from progress.errors import JobNotFound
@@ -38,9 +39,40 @@ FLAG = r"^(0|1|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?$"
 TYPES = r"^((T)(,(T))*)?$".replace("T", "|".join(sorted(EVENT_TYPES)))
 
 
-def text(description: str, pattern: str = "", *, alias: str | None = None) -> Any:
-    """A parameter of a query that a StreamRequest checks; the pattern is documentation."""
-    return Query(alias=alias, description=description, json_schema_extra={"pattern": pattern} if pattern else None)
+def text(description: str, pattern: str, default: str = "", *, alias: str | None = None) -> Any:
+    """A parameter that a StreamRequest reads and checks; the pattern is documentation."""
+    extra: dict[str, Any] = {"pattern": pattern} if pattern else {}
+    return Field(default=default, alias=alias, description=description, json_schema_extra=extra)
+
+
+class LogQuery(BaseModel):
+    """The query of one job's stream, as the document shows it."""
+
+    after: str = text("A `seq`; 0: from the start; -1: from now", POSITION)
+    last_event_id: str = text("The same as `after`; the header of this name wins", POSITION)
+    types: str = text("Only these, comma-separated; the last event always comes", TYPES)
+    exact: str = text("1: neighbouring tokens are never joined", FLAG)
+    channel: str = text("Of plain text: which output", "", "main")
+    limit: str = text("Of a page of JSON: most events", r"^([1-9]\d{0,2}|1000)?$")
+    form: str = text("Wins over Accept", r"^(sse|ndjson|text|json)?$", alias="format")
+
+
+class FanQuery(BaseModel):
+    """The query of a stream of several jobs."""
+
+    job: list[str] = Field(description="Ids", min_length=1, max_length=MAX_JOBS)
+    after: str = text("The `id:` received last", POSITIONS)
+    last_event_id: str = text("The same as `after`; the header of this name wins", POSITIONS)
+    types: str = text("Only these, comma-separated; the last event always comes", TYPES)
+    exact: str = text("1: neighbouring tokens are never joined", FLAG)
+
+
+def last_seen(pattern: str) -> Any:
+    """The header with which an EventSource comes back; documentation as well."""
+    extra = {"pattern": pattern}
+    return Header(
+        alias="Last-Event-ID", description="The `id:` received last: wins over the query", json_schema_extra=extra
+    )
 
 
 @router.get(
@@ -61,18 +93,13 @@ def text(description: str, pattern: str = "", *, alias: str | None = None) -> An
         **responses(401, 404, 422, 503),
     },
 )
-async def job_events(  # noqa: PLR0913, PLR0917  # the parameters stand here for OpenAPI; StreamRequest reads them
+async def job_events(
     job: JobDep,
     request: Request,
     state: StateDep,
     _owner: OwnerDep,
-    after: Annotated[str, text("A `seq`; 0: from the start; -1: from now", POSITION)] = "",
-    last_event_id: Annotated[str, text("The same as `after`; the header of this name wins", POSITION)] = "",
-    types: Annotated[str, text("Only these, comma-separated; the last event always comes", TYPES)] = "",
-    exact: Annotated[str, text("1: neighbouring tokens are never joined", FLAG)] = "",
-    channel: Annotated[str, text("Of plain text: which output")] = "main",
-    limit: Annotated[str, text("Of a page of JSON: most events", r"^([1-9]\d{0,2}|1000)?$")] = "",
-    form: Annotated[str, text("Wins over Accept", r"^(sse|ndjson|text|json)?$", alias="format")] = "",
+    _query: Annotated[LogQuery, Query()],
+    _last_seen: Annotated[str, last_seen(POSITION)] = "",
 ) -> Response:
     """Everything after a position, then live, until the job's last event."""
     asked = StreamRequest.read(request.headers, request.query_params)
@@ -111,13 +138,13 @@ async def several_jobs(
     request: Request,
     state: StateDep,
     _owner: OwnerDep,
-    job: Annotated[list[str], Query(description="Ids", min_length=1, max_length=MAX_JOBS)],
-    last_event_id: Annotated[str, text("The `id:` received last", POSITIONS)] = "",
+    query: Annotated[FanQuery, Query()],
+    _last_seen: Annotated[str, last_seen(POSITIONS)] = "",
 ) -> Response:
     """The ``id:`` of each event is one cursor over all of them."""
     asked = StreamRequest.filters(request.query_params)
-    text = request.headers.get("last-event-id") or last_event_id or request.query_params.get("after", "")
-    positions = decode_cursor(text, dict.fromkeys(job))
+    position = request.headers.get("last-event-id") or query.last_event_id or query.after
+    positions = decode_cursor(position, dict.fromkeys(query.job))
     jobs = [await state.store.get(job_id) if is_job_id(job_id) else _missing(job_id) for job_id in positions]
     if all(found.ended and positions[found.id] >= found.last_seq for found in jobs):
         return Response(status_code=204)
