@@ -24,9 +24,10 @@ from progress.commands import (
 from progress.connect import Executor
 from progress.errors import AttemptReleased, AttemptTimeout, StoreUnavailable
 from progress.events import MAIN_CHANNEL
+from progress.healing import SET_BACK
 from progress.holder import Holder
 from progress.jobs import Job
-from progress.publisher import SET_BACK, Publisher
+from progress.publisher import Publisher
 from progress.unsynced import KEPT_S
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from progress import keys
 from progress.commands import Answer, Append, Appended, BeginAttempt, Claim, FinishAttempt, Finished, Outcome
 from progress.committer import BACKOFF_S, Committer
 from progress.errors import AttemptOver, AttemptStale, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import MAIN_CHANNEL, Draft, encode_json, token_drafts, well_formed
-from progress.unsynced import Unsynced
+from progress.healing import SET_BACK, Healing
 
 __all__ = ["OVER", "Committer", "Publisher", "as_json", "progress_draft"]
 
@@ -29,10 +28,6 @@ HELD_BYTES: Final = 4 * 1024 * 1024
 APPEND_EVENTS: Final = 500
 APPEND_BYTES: Final = 1024 * 1024
 """Most events, and about most bytes, in one append."""
-SET_BACK: Final = frozenset({"behind", "gone"})
-"""The answers of a Redis that has lost writes of ours."""
-PATIENCE_S: Final = keys.SETTLE_MS / 1000
-"""How long a Publisher tries to write again what Redis has lost. After that somebody else may have the job."""
 
 
 class Publisher:
@@ -80,12 +75,7 @@ class Publisher:
         self._scheduled = False
         self._finishing = False
         self._failures = 0
-        self._set_back_at: float | None = None
-        self._unsynced = Unsynced()
-        self._begun: tuple[int, float] | None = None
-        if begun and begun.granted:
-            self._unsynced.add(begun)
-            self._begun = (begun.granted.at, time.monotonic())
+        self._healing = Healing(claim.job_id, committer.write_again, begun)
 
     def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
         """Publishes a piece of text. Empty text is nothing."""
@@ -145,17 +135,17 @@ class Publisher:
             # From here on the answer to ``command`` counts, and not what a heartbeat hears of our own end.
             self._finishing = True
             self._number += 1
-            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms, self._now())
+            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms, self._healing.now())
         while True:
             answer = self._committer.insist(command)
-            if answer.answer not in SET_BACK or not self.set_back():
+            if not self._healing.heals(answer.answer):
                 break
             time.sleep(BACKOFF_S[0])
         with self._changed:
             self.finished = answer.written
             if answer.written:
                 self.answered = command.number
-                self._unsynced.add(command.again(answer), len(value))
+                self._healing.keep(command.again(answer), len(value))
         return answer
 
     def stop(self, over: AttemptOver) -> None:
@@ -219,21 +209,14 @@ class Publisher:
         drafts, self._drafts = self._drafts[:count], self._drafts[count:]
         self._number += 1
         progress, self._progress = self._progress, ""
-        return Append(self.claim, self._number, self._lease_ms, tuple(drafts), progress, self._now())
-
-    def _now(self) -> int | None:
-        """Redis's time, from that of the claim: what a crash has lost before its answer came is the same again."""
-        if self._begun is None:
-            return None
-        at, since = self._begun
-        return at + round((time.monotonic() - since) * 1000)
+        return Append(self.claim, self._number, self._lease_ms, tuple(drafts), progress, self._healing.now())
 
     def done(self, answer: Appended | StoreUnavailable, now: float) -> None:
         """What became of the append; called by the committer."""
         if isinstance(answer, StoreUnavailable):
             self._put_off(answer)
             return
-        if answer.answer in SET_BACK and self.set_back():
+        if self._healing.heals(answer.answer):
             self._put_off(StoreUnavailable("Redis has lost what was written before"))
             return
         with self._changed:
@@ -252,38 +235,22 @@ class Publisher:
         written = self._in_flight
         if written and answer.answer in ("ok", "cancel"):
             self.answered = written.number
-            self._set_back_at = None
-            self._unsynced.add(written.again(answer), sum(len(draft.fields) for draft in written.drafts))
-            # Had this server lost what came before, its answer would have been "behind".
-            self._unsynced.forget()
+            self._healing.keep(written.again(answer), sum(len(draft.fields) for draft in written.drafts))
+            self._healing.forget()
 
     def heard(self, answer: Answer) -> None:
         """What a heartbeat says of this attempt."""
+        if self._healing.heals(answer):
+            return
         if answer in SET_BACK:
-            if self.set_back():
-                return
             self.finished = False
-        if answer in ("ok", "cancel"):
-            self._set_back_at = None
         if answer != "ok" and self.over is None:
             self.stop(OVER[answer]())
-
-    def set_back(self) -> bool:
-        """Writes again what a crash of Redis has lost; False once that has been in vain for too long."""
-        with self._changed:
-            now = time.monotonic()
-            self._set_back_at = self._set_back_at or now
-            if now - self._set_back_at > PATIENCE_S:
-                return False
-            commands = self._unsynced.again()
-        logger.warning("job %s: Redis does not know what was written last; %d writes again", self.job_id, len(commands))
-        self._committer.write_again(commands)
-        return True
 
     def _put_off(self, error: StoreUnavailable) -> None:
         shortest, longest = BACKOFF_S
         pause = min(longest, shortest * 2**self._failures)
-        if self._set_back_at is not None:
+        if self._healing.is_under_way:
             # Redis is there, and it is others who wait for us.
             pause = shortest
         # Bounded: a power of two that no float holds would end the committer's thread after half an hour's outage.

@@ -23,9 +23,9 @@ sequences = st.lists(st.sampled_from(STEPS).flatmap(lambda steps: steps), min_si
 @pytest.fixture(autouse=True)
 def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of those who write; that of Redis moves with it."""
-    for module in ("publisher", "committer", "claims"):
+    for module in ("publisher", "healing", "committer", "claims"):
         monkeypatch.setattr(f"progress.{module}.time", CLOCK)
-    for module in ("publisher", "store"):
+    for module in ("healing", "store"):
         monkeypatch.setattr(f"progress.{module}.Unsynced", partial(Unsynced, CLOCK.monotonic))
 
 

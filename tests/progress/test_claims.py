@@ -52,7 +52,7 @@ def test_a_claim_gives_the_job(bench: Bench) -> None:
 
 
 def test_a_beat_tells_those_whose_attempt_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("progress.publisher.PATIENCE_S", -1)
+    monkeypatch.setattr("progress.healing.PATIENCE_S", -1)
     alive, cancelled, ended, gone = (bench.publisher(bench.store.started()) for _ in range(4))
     stale = bench.publisher(bench.store.started(), attempt=0)
     bench.store.cancel(cancelled.job_id)
@@ -251,7 +251,7 @@ def test_an_end_is_watched_until_it_is_on_disk_and_no_longer(
 def test_an_end_that_cannot_be_written_again_is_given_up(
     bench: Bench, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("progress.publisher.PATIENCE_S", 0.05)
+    monkeypatch.setattr("progress.healing.PATIENCE_S", 0.05)
     beats: list[Heartbeat] = []
     bench.memory.after = lambda command: beats.append(command) if isinstance(command, Heartbeat) else None
     publisher, other = (bench.publisher(bench.store.started()) for _ in range(2))

@@ -348,7 +348,7 @@ def stopped(publisher: Publisher) -> AttemptOver:
 def test_a_task_that_may_not_write_learns_of_it_at_its_next_call(
     bench: Bench, answer: str, error: type[AttemptOver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("progress.publisher.PATIENCE_S", 0.1)
+    monkeypatch.setattr("progress.healing.PATIENCE_S", 0.1)
     if answer == "stale":
         bench.store.finish(bench.job_id, 1, "retrying", ERROR)
         bench.store.begin(bench.job_id)
