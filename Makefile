@@ -35,7 +35,7 @@ format: $(VENV)/dev.stamp ## writes the source in its one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/run.stamp ## latency and load figures of this machine
+bench: $(VENV)/run.stamp ## Jobcast beside its peers, measured on this machine
 	@$(BIN)/python -m bench $(ARGS)
 
 clean: ## takes away what the commands above made, save the data in .jobcast

@@ -1,1 +1,1 @@
-"""Figures of this machine: what relaying, publishing and submitting cost, beside the designs of common tutorials."""
+"""Figures of this machine: what streaming, publishing and submitting cost, beside what one would use instead."""

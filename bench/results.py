@@ -1,0 +1,77 @@
+"""Figures as they come: kept as lines of JSON, shown as medians with their spread."""
+
+import json
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.scenarios import Column, Scenario
+from bench.streaming import Figures
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measurement: its figures, or why there are none."""
+
+    scenario: str
+    variant: str
+    turn: int
+    figures: Figures
+    error: str = ""
+
+
+def keep(path: Path, result: Result) -> None:
+    """Adds a result to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(result)) + "\n")
+
+
+def read(path: Path) -> list[Result]:
+    """All results of a file."""
+    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def values(results: list[Result], scenario: str, variant: str, key: str) -> list[float]:
+    """One figure, of each turn."""
+    return [
+        one.figures[key]
+        for one in results
+        if one.scenario == scenario and one.variant == variant and key in one.figures
+    ]
+
+
+def median(results: list[Result], scenario: str, variant: str, key: str) -> float | None:
+    """The median of a figure; None where it was not measured."""
+    found = values(results, scenario, variant, key)
+    return statistics.median(found) if found else None
+
+
+def spread(found: list[float], digits: int = 1) -> str:
+    """Median, and least to most."""
+    if not found:
+        return "–"
+    low, middle, high = (f"{value:,.{digits}f}" for value in (min(found), statistics.median(found), max(found)))
+    return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def rows(results: list[Result], scenario: Scenario) -> Iterator[list[str]]:
+    """A table, its head first."""
+    columns: tuple[Column, ...] = scenario.columns
+    yield ["", *(column.title for column in columns)]
+    for variant in scenario.variants:
+        found = [values(results, scenario.name, variant, column.key) for column in columns]
+        errors = [one.error for one in results if (one.scenario, one.variant) == (scenario.name, variant) and one.error]
+        if any(found):
+            cells = [spread(one, column.digits) for one, column in zip(found, columns, strict=True)]
+            yield [variant, *cells]
+        elif errors:
+            yield [variant, f"failed: {errors[0].strip().splitlines()[-1][:120]}", *([""] * (len(columns) - 1))]
+
+
+def markdown(table: list[list[str]]) -> str:
+    """A table as Markdown."""
+    head, *body = table
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
