@@ -17,12 +17,20 @@ RECONNECT_S: Final = 2.0
 
 
 class Connection(connection.Connection):
-    """One that is soon there again: kombu's pauses between attempts grow to 30 s, and Celery does not let us say."""
+    """One that is soon there again: kombu's pauses between attempts grow to 30 s, and Celery does not let us say.
+
+    And one that uses the transport that it is given, also where the address begins with ``redis+socket:``, for which
+    kombu takes its own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]  # kombu has no types
+        self.transport_cls = kwargs.get("transport") or self.transport_cls
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         """Connects, however often that takes, with at most RECONNECT_S between two attempts."""
         kwargs = {"interval_max": RECONNECT_S, **kwargs}
-        return super().ensure_connection(*args, **kwargs)  # type: ignore[no-untyped-call]  # kombu has no types
+        return super().ensure_connection(*args, **kwargs)  # type: ignore[no-untyped-call]  # the same
 
 
 class LikeQueues(Queues):  # type: ignore[misc]  # the same

@@ -54,6 +54,20 @@ def test_a_queue_that_only_a_submission_names_is_like_the_others(url: str) -> No
     assert (new.queue_arguments, new.exchange) == (known.queue_arguments, known.exchange)
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        (REDIS, "Transport"),
+        ("unix:///run/r.sock?db=3", "Transport"),
+        ("redis+sentinel://one:1,two/4?master=jobs", "SentinelTransport"),
+    ],
+)
+def test_every_address_of_a_redis_is_reached_by_our_transport(url: str, name: str) -> None:
+    connection = make_app(settings(redis_url="redis://127.0.0.1:9", broker_url=url)).connection_for_write()
+    for made in (connection, connection.clone()):
+        assert (type(made.transport).__module__, type(made.transport).__name__) == ("tasks.transport", name)
+
+
 def enqueue_and_count(url: str) -> int:
     """Sends a message through a broker and asks it how many wait."""
     made = settings(broker_url=url)
