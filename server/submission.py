@@ -2,25 +2,23 @@
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from pydantic import ValidationError
 
+from progress.commands import Waiting
 from progress.events import encode_json
 from progress.jobs import Job, Json, NewJob
 from progress.settings import Settings
 from progress.store import Store, Submitted
 from server.errors import invalid, invalid_input
 from server.schemas import JobRequest
-from tasks.queue import JobQueue, QueueUnavailable
+from server.sender import Sender
+from tasks.queue import JobQueue
 
-logger = logging.getLogger(__name__)
 CLOSE_S: Final = 1.0
-UNSENT: Final = 10_000
-"""Messages that may wait for a broker that hangs; the sweeper sends what goes beyond."""
 
 
 class Submissions:
@@ -33,11 +31,9 @@ class Submissions:
         self._store = store
         self._queue = queue
         self._settings = settings
-        # Sending blocks, for 2 s where the broker hangs: never on the event loop.
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="enqueue")
+        self._sender = Sender(queue)
         # Whether the broker answers is asked beside the messages that may be stuck behind one another.
         self._checker = ThreadPoolExecutor(1, thread_name_prefix="check-broker")
-        self._unsent: set[asyncio.Future[None]] = set()
 
     async def submit(self, request: JobRequest, *, idempotency_key: str = "", owner: str | None = None) -> Submitted:
         """Makes the job of a request.
@@ -48,7 +44,9 @@ class Submissions:
             StoreUnavailable: nothing was made.
         """
         new = self._validated(request, owner)
-        fingerprint = hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
+        fingerprint = "-"
+        if idempotency_key:
+            fingerprint = hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
         return await self._make(new, idempotency_key, fingerprint)
 
     async def retry(self, job: Job) -> Submitted:
@@ -72,25 +70,15 @@ class Submissions:
 
     async def close(self) -> None:
         """Sends what waits, for a moment, and ends the threads. What is left then is the sweeper's."""
-        if self._unsent:
-            await asyncio.wait(self._unsent, timeout=CLOSE_S)
-        for pool in (self._sender, self._checker):
-            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._sender.close, CLOSE_S)
+        await asyncio.to_thread(self._checker.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._queue.close)
 
     async def _make(self, new: NewJob, idempotency_key: str, fingerprint: str) -> Submitted:
         made = await self._store.create(new, idempotency_key=idempotency_key, fingerprint=fingerprint)
-        if made.created and made.job.due_at is None and len(self._unsent) < UNSENT:
-            future = asyncio.get_running_loop().run_in_executor(self._sender, self._send, made.job)
-            self._unsent.add(future)
-            future.add_done_callback(self._unsent.discard)
+        if made.created and made.job.due_at is None:
+            self._sender.send(Waiting(made.job.id, made.job.queue, made.job.priority))
         return made
-
-    def _send(self, job: Job) -> None:
-        try:
-            self._queue.enqueue(job.id, job.queue, job.priority)
-        except QueueUnavailable as error:
-            logger.warning("job %s: left to the sweeper, the broker cannot be used: %s", job.id, error)
 
     def _validated(self, request: JobRequest, owner: str | None) -> NewJob:
         kind = self._queue.kinds.get(request.kind)

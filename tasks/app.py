@@ -61,7 +61,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
-        "task_compression": "gzip",
         "enable_utc": True,
         "timezone": "UTC",
         # Results live in the job's record: a result backend would be a second truth.

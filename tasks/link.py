@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from celery import Celery
-from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from progress.settings import Settings
-from tasks.broker import kombu_url, transport_options
+from tasks.broker import Connection, kombu_url, transport, transport_options
 
 T = TypeVar("T")
 
@@ -71,7 +70,8 @@ class Link:
     def _made(self) -> Any:
         heard = {"on_blocked": self._filled, "on_unblocked": self._emptied}
         options = {**transport_options(self._settings), **SOCKET, **IMPATIENT, **heard}
-        return Connection(kombu_url(self._settings.broker), transport_options=options, connect_timeout=1)
+        broker = self._settings.broker
+        return Connection(kombu_url(broker), transport=transport(broker), transport_options=options, connect_timeout=1)
 
     def _errors(self) -> tuple[type[BaseException], ...]:
         made = self._connection or self._made()

@@ -1,14 +1,20 @@
 """The one function that enqueues, behind a protocol: all that the server knows of `tasks`."""
 
+import time
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from celery import Celery
 
+from progress.commands import Waiting
 from progress.settings import Settings
+from tasks import template
 from tasks.app import RUN, load_kinds, make_app, queue_names
 from tasks.broker import is_redis, message_priority
-from tasks.link import Link, QueueUnavailable
+from tasks.link import AT_ONCE_S, Link, QueueUnavailable
 from tasks.registry import Kind, kinds
+from tasks.template import Template
 
 __all__ = ["CeleryQueue", "JobQueue", "QueueUnavailable"]
 
@@ -29,6 +35,9 @@ class JobQueue(Protocol):
     def enqueue(self, job_id: str, queue: str, priority: int) -> None:
         """Sends the message; blocks for 2 s at most. Raises QueueUnavailable."""
 
+    def enqueue_all(self, jobs: Sequence[Waiting]) -> dict[str, QueueUnavailable]:
+        """Sends the messages of several jobs, in order. Those that could not be sent, by the job's id, and why."""
+
     def depth(self, queue: str) -> int:
         """Messages that no worker has taken. Raises QueueUnavailable."""
 
@@ -45,6 +54,8 @@ class CeleryQueue:
         self._sending = Link(app, settings)
         # RabbitMQ with too little memory answers nothing on a connection that has sent a message.
         self._asking = self._sending if is_redis(self._broker) else Link(app, settings)
+        self._templates: dict[tuple[str, int], Template] = {}
+        self._producer: Any = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "CeleryQueue":
@@ -64,7 +75,20 @@ class CeleryQueue:
 
     def enqueue(self, job_id: str, queue: str, priority: int) -> None:
         """See JobQueue."""
-        self._sending.attempt(lambda producer: self._send(producer, job_id, queue, priority))
+        if self._uses_templates():
+            self._sending.attempt(lambda producer: self._push(producer, [Waiting(job_id, queue, priority)]))
+        else:
+            self._sending.attempt(lambda producer: self._send(producer, job_id, queue, priority))
+
+    def enqueue_all(self, jobs: Sequence[Waiting]) -> dict[str, QueueUnavailable]:
+        """See JobQueue."""
+        if not self._uses_templates():
+            return self._one_by_one(jobs)
+        try:
+            self._sending.attempt(lambda producer: self._push(producer, jobs))
+        except QueueUnavailable as error:
+            return {job.job_id: error for job in jobs}
+        return {}
 
     def depth(self, queue: str) -> int:
         """See JobQueue."""
@@ -76,7 +100,43 @@ class CeleryQueue:
         self._sending.close()
         self._asking.close()
 
-    def _send(self, producer: Any, job_id: str, queue: str, priority: int) -> None:
+    def _one_by_one(self, jobs: Sequence[Waiting]) -> dict[str, QueueUnavailable]:
+        refused: dict[str, QueueUnavailable] = {}
+        hung: QueueUnavailable | None = None
+        for job in jobs:
+            started = time.monotonic()
+            try:
+                if hung:
+                    raise hung
+                self.enqueue(job.job_id, job.queue, job.priority)
+            except QueueUnavailable as error:
+                refused[job.job_id] = error
+                # The others would wait as long each: for nothing, as a rule.
+                hung = error if time.monotonic() - started > AT_ONCE_S else hung
+        return refused
+
+    def _uses_templates(self) -> bool:
+        return is_redis(self._broker) and not template.is_asked_for()
+
+    def _push(self, producer: Any, jobs: Sequence[Waiting]) -> None:
+        lists: dict[str, list[str]] = defaultdict(list)
+        for job in jobs:
+            form = self._template(producer, job.queue, job.priority)
+            lists[form.key].append(form.message(job.job_id))
+        producer.channel.push(lists)
+
+    def _template(self, producer: Any, queue: str, priority: int) -> Template:
+        if producer is not self._producer:
+            # kombu declares queues anew on each connection.
+            self._producer, self._templates = producer, {}
+        if (queue, priority) not in self._templates:
+            caught = producer.channel.catch(
+                lambda: self._send(producer, template.JOB, queue, priority, task_id=template.TASK)
+            )
+            self._templates[queue, priority] = Template.of(*caught)
+        return self._templates[queue, priority]
+
+    def _send(self, producer: Any, job_id: str, queue: str, priority: int, **options: Any) -> None:
         self._app.send_task(
             RUN,
             args=(job_id,),
@@ -85,6 +145,7 @@ class CeleryQueue:
             producer=producer,
             retry=False,
             ignore_result=True,
+            **options,
         )
 
 

@@ -12,9 +12,14 @@ When Redis goes away under a running task, Celery closes the connection and then
 acknowledges it, on a channel that has none any more. kombu 5.7 answers with an AttributeError, which ends the
 worker's event loop: the process stays, and takes no job ever again. As an error of the connection it is what
 everyone there expects: the message is delivered again after the visibility timeout, and dropped if its job has ended.
+
+A message can also be caught on its way into its list, and messages that are ready be pushed into theirs: see
+`tasks/template.py`.
 """
 
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from kombu.transport import redis, virtual
@@ -61,11 +66,45 @@ class _ClosedChannelMixin:
         return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # of the class that it is mixed into
 
 
-class _Channel(_ClosedChannelMixin, redis.Channel):
+class _ReadyMadeMixin:
+    """For messages that kombu makes but does not put where they belong, or the other way round."""
+
+    _q_for_pri: Any
+    _get_message_priority: Any
+    _create_client: Any
+    _caught: list[tuple[str, dict[str, Any]]] | None = None
+
+    def catch(self, publish: Callable[[], object]) -> tuple[str, dict[str, Any]]:
+        """The list that what is published belongs into, and the message; it is not put there."""
+        caught: list[tuple[str, dict[str, Any]]] = []
+        self._caught = caught
+        try:
+            publish()
+        finally:
+            self._caught = None
+        return caught[0]
+
+    def push(self, lists: Mapping[str, Sequence[str]]) -> None:
+        """Puts messages into their lists, as kombu would, but those of one list together."""
+        for key, messages in lists.items():
+            self._pusher.lpush(key, *messages)
+
+    @cached_property
+    def _pusher(self) -> Any:
+        return self._create_client()
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if self._caught is None:
+            super()._put(queue, message, **kwargs)  # type: ignore[misc]  # of the class that it is mixed into
+        else:
+            self._caught.append((self._q_for_pri(queue, self._get_message_priority(message)), message))
+
+
+class _Channel(_ClosedChannelMixin, _ReadyMadeMixin, redis.Channel):
     QoS = _QoS
 
 
-class _SentinelChannel(_ClosedChannelMixin, redis.SentinelChannel):
+class _SentinelChannel(_ClosedChannelMixin, _ReadyMadeMixin, redis.SentinelChannel):
     QoS = _QoS
 
 

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from progress.commands import Waiting
 from progress.inspect import ServerFacts
 from progress.settings import Settings
 from server import doctor, exits
@@ -44,6 +45,9 @@ class FakeQueue:
         return tuple(self.depths)
 
     def enqueue(self, job_id: str, queue: str, priority: int) -> None:
+        raise AssertionError("a doctor sends nothing")
+
+    def enqueue_all(self, jobs: Sequence[Waiting]) -> dict[str, QueueUnavailable]:
         raise AssertionError("a doctor sends nothing")
 
     def depth(self, queue: str) -> int:

@@ -1,7 +1,7 @@
 """The API over the in-memory twin: a queue that notes what it is given, and a worker's side to write with."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import httpx
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
+from progress.commands import Waiting
 from progress.hub import Hub
 from progress.settings import Settings
 from progress.store import Store
@@ -59,6 +60,16 @@ class FakeQueue:
         """See JobQueue."""
         self._check()
         self.sent.append((job_id, queue, priority))
+
+    def enqueue_all(self, jobs: Sequence[Waiting]) -> dict[str, QueueUnavailable]:
+        """See JobQueue."""
+        refused: dict[str, QueueUnavailable] = {}
+        for job in jobs:
+            try:
+                self.enqueue(job.job_id, job.queue, job.priority)
+            except QueueUnavailable as error:
+                refused[job.job_id] = error
+        return refused
 
     def depth(self, queue: str) -> int:
         """See JobQueue."""
