@@ -27,6 +27,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Does what uvicorn does, which says where it listens only where the socket is its own."""
+        await super().startup(sockets)
+        for shared in sockets or ():
+            logger.info("listening at %s, port %d, beside others", *shared.getsockname()[:2])
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops listening, lets streams end, then does what uvicorn does."""
         for server in self.servers:

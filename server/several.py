@@ -15,8 +15,8 @@ from server.embedded import free_port, is_free
 from server.processes import Program, StartError
 from server.stages import Stages
 
-_UP: Final = re.compile("Application startup complete")
-"""What uvicorn logs once it can take requests."""
+_UP: Final = re.compile("listening at")
+"""What `server.main` logs once a process takes connections. uvicorn's own last line comes before that."""
 
 
 def run(settings: Settings) -> None:

@@ -1,5 +1,7 @@
 """Several API processes on one port: any of them serves any reader, and one that dies is missed by nobody for long."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
+LISTENS = "listening at"
+"""What each process logs once connections may come to it."""
 READERS = 24
 """That all of them come to one of two processes happens once in eight million runs."""
 
@@ -23,7 +27,7 @@ def house() -> Iterator[Live]:
         live.start_worker("llm")
         api = live.start_api()
         # One that answers is not both.
-        wait_until(lambda: api.output().count("Application startup complete") == 2)
+        wait_until(lambda: api.output().count(LISTENS) == 2)
         yield live
 
 
@@ -36,6 +40,11 @@ def processes(house: Live) -> list[int]:
 
 def test_readers_are_spread_and_see_the_same(house: Live) -> None:
     assert len(processes(house)) == 2
+    readers_are_spread(house)
+
+
+def readers_are_spread(house: Live) -> None:
+    """Both processes have readers, who see the same."""
     with Audience(house) as audience:
         job_id = house.submit("speak", {"pieces": ["a ", "b "], "repeat": 100, "pause_s": 0.02})
         readers = [audience.follow(job_id, exact=number % 2 == 0) for number in range(READERS)]
@@ -45,6 +54,27 @@ def test_readers_are_spread_and_see_the_same(house: Live) -> None:
         audience.wait()
         audience.check()
         assert {reader.text for reader in readers} == {"a b " * 100}
+
+
+def test_one_that_dies_is_started_again_and_its_readers_go_on(house: Live) -> None:
+    assert house.api
+    with Audience(house) as audience:
+        job_id = house.submit("speak", {"pieces": ["a ", "b "], "repeat": 150, "pause_s": 0.02})
+        readers = [audience.follow(job_id) for _ in range(READERS)]
+        for reader in readers:
+            spoken(reader, 2)
+        first, second = processes(house)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: house.api is not None and house.api.output().count(LISTENS) == 3)
+        assert second in processes(house)
+        assert len(processes(house)) == 2
+        assert "died (killed by SIGKILL); starting it again" in house.api.output()
+        audience.wait()
+        audience.check()
+        assert {reader.text for reader in readers} == {"a b " * 150}
+        moved = [reader for reader in readers if reader.connections > 1]
+        assert 0 < len(moved) < READERS
+    readers_are_spread(house)
 
 
 def test_all_of_them_stop_together_and_streams_end_well(house: Live) -> None:
