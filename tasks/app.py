@@ -20,6 +20,19 @@ RUN: Final = "jobcast.run"
 HOUSEKEEPING: Final = "jobcast.housekeeping"
 LONGEST_S: Final = 24 * 3600
 """No attempt takes longer than this, whatever its job says."""
+_WORKER: Final = {
+    "worker_prefetch_multiplier": 1,
+    "worker_max_tasks_per_child": 500,
+    # True loses jobs on a cut connection: they are revoked and acknowledged, but never run again.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # It asks the broker for fewer messages from a pool's thread, while the main one reads the same AMQP connection:
+    # each takes the other's answers, and the worker waits for ever.
+    "worker_enable_prefetch_count_reduction": False,
+    # Nobody uses it, and on RabbitMQ its queue keeps a second worker on a machine from starting.
+    "worker_enable_remote_control": False,
+    "worker_hijack_root_logger": False,
+    "worker_send_task_events": False,
+}
 
 
 def load_kinds(settings: Settings) -> None:
@@ -46,18 +59,8 @@ def queue_names() -> tuple[str, ...]:
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings."""
     return {
-        "broker_url": kombu_url(settings.broker),
-        "broker_transport": transport(settings.broker),
-        "broker_transport_options": transport_options(settings),
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
-        "broker_pool_limit": 4,
-        # RabbitMQ hands messages to a worker that hangs, and takes them back after two to three of these: by then the
-        # leases of its jobs are over, and what is sent for them must reach others.
-        "broker_heartbeat": max(1, int(settings.lease_s / 3)),
-        # RabbitMQ closes the channel of a consumer that acknowledges too late, or whose queue is taken away: the
-        # worker opens another one. Otherwise it would end, with all its jobs.
-        "broker_channel_error_retry": True,
+        **_broker(settings),
+        **_WORKER,
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -71,17 +74,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_time_limit": LONGEST_S + 60,
         "task_soft_time_limit": LONGEST_S,
-        "worker_prefetch_multiplier": 1,
-        "worker_max_tasks_per_child": 500,
-        # True loses jobs on a cut connection: they are revoked and acknowledged, but never run again.
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # It asks the broker for fewer messages from a pool's thread, while the main one reads the same AMQP connection:
-        # each takes the other's answers, and the worker waits for ever.
-        "worker_enable_prefetch_count_reduction": False,
-        # Nobody uses it, and on RabbitMQ its queue keeps a second worker on a machine from starting.
-        "worker_enable_remote_control": False,
-        "worker_hijack_root_logger": False,
-        "worker_send_task_events": False,
         "task_default_queue": DEFAULT_QUEUE,
         "task_queues": [_queue(settings, name) for name in queue_names()],
         "task_create_missing_queues": True,
@@ -89,6 +81,23 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "beat_schedule": {
             "housekeeping": {"task": HOUSEKEEPING, "schedule": 3600.0, "options": {"expires": 3000}},
         },
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": kombu_url(settings.broker),
+        "broker_transport": transport(settings.broker),
+        "broker_transport_options": transport_options(settings),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": 4,
+        # RabbitMQ hands messages to a worker that hangs, and takes them back after two to three of these: by then the
+        # leases of its jobs are over, and what is sent for them must reach others.
+        "broker_heartbeat": max(1, int(settings.lease_s / 3)),
+        # RabbitMQ closes the channel of a consumer that acknowledges too late, or whose queue is taken away: the
+        # worker opens another one. Otherwise it would end, with all its jobs.
+        "broker_channel_error_retry": True,
     }
 
 
