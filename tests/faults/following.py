@@ -184,6 +184,8 @@ class SocketFollower(Follower):
                     self._take(json.loads(message))
             finally:
                 self.code = socket.close_code
+                # It leaves as a cut connection does. A goodbye takes time, and one that is cut short leaves it open.
+                socket.transport.abort()
 
 
 class TextFollower(Follower):
@@ -274,8 +276,6 @@ class Audience:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for following in self._following:
-            following.cancel()
         asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
