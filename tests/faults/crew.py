@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -22,6 +23,19 @@ class Crew:
         self.workers: list[Child] = []
         self.replaced: list[int] = []
         """The exit statuses of those that have ended."""
+        self._launched: dict[int, float] = {}
+        self.start_s = 0.0
+        """The longest that one took from its launch until it took jobs: what the machine is able to just now."""
+
+    @property
+    def starting(self) -> bool:
+        """Whether one that was started again takes no jobs yet."""
+        return bool(self._launched)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are there, and take jobs."""
+        return not self._launched and all(worker.process.poll() is None for worker in self.workers)
 
     def _keep(self) -> None:
         while not self._over.wait(POLL_S):
@@ -31,7 +45,10 @@ class Crew:
                     # What its pool has left behind would not outlive it by much, either.
                     worker.kill(signal.SIGKILL, group=True)
                     self.replaced.append(status)
+                    self._launched[number] = time.monotonic()
                     self.workers[number] = self._live.launch_worker(*self._posts[number])
+                elif number in self._launched and worker.takes_jobs:
+                    self.start_s = max(self.start_s, time.monotonic() - self._launched.pop(number))
 
     def __enter__(self) -> Self:
         self.workers = self._live.start_workers(*self._posts)

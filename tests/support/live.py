@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import httpx
 
 from server.embedded import LOOPBACK, free_port
+from tests.support.machine import Stalls
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -47,6 +48,11 @@ class Child:
         """Everything it has printed."""
         return self.log.read_text(errors="replace")
 
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it is a worker that listens to its queues."""
+        return "worker ready" in self.output()
+
     def kill(self, number: int = signal.SIGKILL, *, group: bool = False) -> None:
         """Sends a signal to it, or to its whole group."""
         with contextlib.suppress(ProcessLookupError):
@@ -74,6 +80,8 @@ class Live:
         self._stack = contextlib.ExitStack()
         self._directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="jobcast-live-")))
         self.redis = redis or self._stack.enter_context(RedisServer("--appendonly", "yes"))
+        self.stalls = self._stack.enter_context(Stalls())
+        """What this machine adds to every time that a test takes."""
         self.port = free_port()
         self.model_port = free_port() if model else 0
         self.url = f"http://{LOOPBACK}:{self.port}"
@@ -136,7 +144,7 @@ class Live:
         """Starts workers beside each other and returns once all of them take jobs."""
         children = [self.launch_worker(queue, pool, slots, **environment) for queue, pool, slots in posts]
         for child in children:
-            self._until(lambda child=child: "worker ready" in child.output(), child)
+            self._until(lambda child=child: child.takes_jobs, child)
         return children
 
     def launch_worker(self, queue: str, pool: str, concurrency: int, **environment: str) -> Child:

@@ -1,0 +1,47 @@
+"""How far behind this machine is: what a loaded or stalled one adds is no fault of what is tested on it."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+BEAT_S: Final = 0.05
+USUAL_S: Final = 0.1
+"""How late a thread that does next to nothing may be woken up."""
+LONG_STALL_S: Final = 0.3
+"""As much may cost a sweep."""
+
+
+class Stalls:
+    """Notes when a thread that only sleeps was woken up late. A context manager.
+
+    A machine that does not wake up this thread does not wake up those either that say that a worker lives.
+    """
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="stalls", daemon=True)
+        self._noted: list[tuple[float, float]] = []
+
+    def _beat(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(BEAT_S):
+            now = time.monotonic()
+            late = now - before - BEAT_S
+            if late > USUAL_S:
+                self._noted.append((now, late))
+            before = now
+
+    def since(self, moment: float) -> float:
+        """For how many seconds in all it was late since then."""
+        return sum(late for at, late in list(self._noted) if at > moment)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(5)
