@@ -14,11 +14,15 @@ import redis
 
 from tests.faults.crew import Crew
 from tests.support.live import Child, Live
+from tests.support.waiting import wait_until
 
 WORKER_DEEDS: Final = ("kill", "kill", "pool", "freeze", "freeze", "stop", "stop", "cut")
 """What is done to workers, in the proportion in which it is done. ``cut`` cuts every connection to Redis."""
-LOST_S: Final = 0.7
-"""Of how many seconds Redis loses all writes in a crash."""
+LOST_MS: Final = 700
+"""Of how long Redis loses all writes in a crash."""
+CALM_S: Final = 4
+"""How long before such a crash, and after it, nothing else is done. What Redis loses is written again by whoever wrote
+it; what one wrote that has died since cannot come back."""
 
 
 class Killer:
@@ -70,11 +74,13 @@ class Killer:
 
     def run(self) -> None:
         """Carries out its plan."""
-        started = time.monotonic()
+        began = started = time.monotonic()
         for number, deed in enumerate(self._plan):
             self._until(started + (number + self._chance.uniform(0.2, 0.8)) * self._every_s)
-            self.done.append(f"{time.monotonic() - started:.1f} {deed}")
+            self.done.append(f"{time.monotonic() - began:.1f} {deed}")
             self._act(deed)
+            # One that took long puts off those that follow: they are not made up for all at once.
+            started += max(0.0, time.monotonic() - started - (number + 1) * self._every_s)
         self._until(started + self._lasts_s)
         self._until(max((at for at, _ in self._later), default=0))
 
@@ -138,5 +144,22 @@ class Killer:
         self._after(self._chance.uniform(0.1, 4), self._live.redis.start)
 
     def _crash_redis(self) -> None:
-        kept = self._live.redis.written()
-        self._after(LOST_S, lambda: self._kill_redis(lambda: self._live.redis.crash(kept)))
+        for _, mend in sorted(self._later, key=lambda later: later[0]):
+            mend()
+        self._later.clear()
+        self._calm()
+        self._live.redis.lose_tail(LOST_MS)
+        self._live.redis.start()
+        self._calm()
+
+    def _calm(self) -> None:
+        """Returns once every worker has been there for a while."""
+        since = time.monotonic()
+
+        def is_calm() -> bool:
+            nonlocal since
+            if not self._crew.is_whole:
+                since = time.monotonic()
+            return time.monotonic() - since > CALM_S
+
+        wait_until(is_calm, 60)
