@@ -19,7 +19,7 @@ LEASE_S = 2
 TIMEOUT_S = 4
 RENEWED_S = TIMEOUT_S / 4
 """Messages are renewed, and looked for, this often; see tasks/broker.py."""
-LATE_S = 2
+LATE_S = 4
 """What a busy machine may add."""
 SORTS = (("llm", "threads"), ("cpu", "prefork"))
 PAUSE_S = 0.1

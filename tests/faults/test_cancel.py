@@ -51,7 +51,7 @@ def cancelled_soon(live: Live, job_id: str, within_s: float = STOP_S) -> float:
     assert cancel(live, job_id) == 202
     assert live.job(job_id, within_s + 5)["status"] == "cancelled"
     took = time.monotonic() - asked
-    assert took < within_s, f"{took:.1f} s"
+    assert took < within_s + live.stalls.since(asked), f"{took:.1f} s"
     assert cancel(live, job_id) == 200, "a second cancel is no error"
     assert live.events(job_id)[-1]["type"] == "cancelled"
     return took

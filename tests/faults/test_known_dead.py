@@ -17,9 +17,9 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-SOON_S = 4
+SOON_S = 6
 """The longest from a death to the next attempt where another process is ready for it; it takes about a second."""
-RESTART_S = 8
+RESTART_S = 9
 """The same where a new worker has to start first. Still less than the lease, of 10 s."""
 SORTS = (("llm", "threads"), ("cpu", "prefork"))
 

@@ -1,6 +1,5 @@
 """The sweeper: what lost its message runs all the same, delays are kept, and no worker in particular is needed."""
 
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from progress import keys
 from progress.commands import CreateJob
 from progress.connect import RedisExecutor
 from progress.jobs import NewJob
+from tasks.recovery import LOST_AFTER_S
 from tests.support.backend import LIFETIMES
 from tests.support.live import Child, Live
 from tests.support.waiting import wait_until
@@ -43,9 +43,16 @@ def unsent(live: Live, queue: str) -> str:
         executor.close()
 
 
-def sweeping(live: Live) -> str:
-    """The worker that sweeps, if one does."""
-    return str(live.redis.command("GET", keys.SWEEPER) or "")
+def sweeping(live: Live, before: str = "") -> str:
+    """The worker that sweeps, another one than ``before``. Where one is late, for a moment none does."""
+    found = {"", before}
+
+    def is_known() -> bool:
+        found.add(str(live.redis.command("GET", keys.SWEEPER) or ""))
+        return len(found - {"", before}) > 0
+
+    wait_until(is_known)
+    return found.difference({"", before}).pop()
 
 
 def waited_s(job: dict[str, Any]) -> float:
@@ -91,7 +98,7 @@ def test_jobs_run_though_the_broker_has_lost_everything(house: Live, tmp_path: P
     succeeds(house, running, 15)
     assert file.read_text().splitlines().count("1 begins") == 1
     after = house.submit("speak", WORD)
-    assert waited_s(succeeds(house, after, 10)) < 2, "the broker works as before"
+    assert waited_s(succeeds(house, after, 10)) < LOST_AFTER_S, "the broker works as before: this one was not swept up"
     worker.stop()
 
 
@@ -104,13 +111,12 @@ def test_a_delay_longer_than_the_visibility_timeout_is_kept_and_runs_once(house:
     ]
     for job_id, delay, file in zip(jobs, delays, files, strict=True):
         job = succeeds(house, job_id, delay + 5)
-        assert delay <= waited_s(job) < delay + 1.5
+        assert delay <= waited_s(job) < delay + 4
         assert file.read_text().splitlines() == ["1 begins", "1 0", "1 ends"]
 
 
 def test_one_worker_sweeps_and_when_it_dies_another_does(house: Live) -> None:
     workers = {child.pid: child for child in house.children if child.name.startswith("worker-llm")}
-    wait_until(lambda: bool(sweeping(house)))
     delayed = [house.submit("speak", WORD, delay_s=1) for _ in range(20)]
     for job_id in delayed:
         succeeds(house, job_id, 10)
@@ -120,11 +126,9 @@ def test_one_worker_sweeps_and_when_it_dies_another_does(house: Live) -> None:
     first = sweeping(house)
     dead = workers[int(first.rpartition(":")[2])]
     dead.kill(group=True)
-    died = time.monotonic()
-    job_id = house.submit("speak", WORD, delay_s=0.1)
-    succeeds(house, job_id, 10)
-    assert time.monotonic() - died < 5
-    assert sweeping(house) not in ("", first)
+    # Nobody else looks for jobs that are due, save the scheduler once an hour.
+    succeeds(house, house.submit("speak", WORD, delay_s=0.1), 15)
+    assert sweeping(house, first)
 
 
 def told(worker: Child, line: str) -> int:

@@ -18,6 +18,8 @@ from tests.support.waiting import until, wait_until
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.slow]
 
 SPEAK = {"pieces": ["one ", "two ", "three "], "repeat": 100, "pause_s": 0.02}
+ANSWERED_S = 4
+"""2 s, and what a busy machine adds. What waited for a frozen Redis would wait for ever."""
 SAID = b"one two three " * 100
 
 
@@ -44,12 +46,12 @@ def submit(live: Live) -> httpx.Response:
 
 
 def refused_soon(live: Live) -> None:
-    """A submission is answered within 2 s, by 503; so is /readyz, while /livez is well."""
+    """A submission is answered soon, by 503; so is /readyz, while /livez is well."""
     with live.client() as client:
         for method, path in (("POST", "/v1/jobs"), ("GET", "/v1/jobs"), ("GET", "/readyz")):
             started = time.monotonic()
             answer = client.request(method, path, json={"kind": "speak", "input": {}} if method == "POST" else None)
-            assert time.monotonic() - started < 2.2, f"{method} {path} hung"
+            assert time.monotonic() - started < ANSWERED_S, f"{method} {path} hung"
             assert answer.status_code == 503
             if path != "/readyz":
                 assert "Redis" in problem(answer, 503, "unavailable")["detail"]

@@ -69,7 +69,7 @@ class TestARealServer:
     def test_shares_this_machines_clock(self, server: RedisServer) -> None:
         facts = inspect(server.url)
         assert 0 < facts.round_trip_s < 1
-        assert abs(facts.ahead_s) < 0.1
+        assert abs(facts.ahead_s) < 0.1 + facts.round_trip_s
 
     def test_changes_are_seen(self, server: RedisServer) -> None:
         server.command("CONFIG", "SET", "appendonly", "no")

@@ -203,7 +203,7 @@ async def test_without_a_server_a_subscription_is_refused_in_time() -> None:
         before = asyncio.get_running_loop().time()
         with pytest.raises(StoreUnavailable, match="SUBSCRIBE"):
             await listener.subscribe("a")
-        assert asyncio.get_running_loop().time() - before < 2
+        assert asyncio.get_running_loop().time() - before < 5
 
 
 async def test_a_server_that_comes_later_is_found(redis_url: str) -> None:

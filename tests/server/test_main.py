@@ -9,13 +9,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server.main import WithoutTracebacks
+from server.main import GRACE_S, WithoutTracebacks
 from tests.support.api import Api
 from tests.support.serving import Running, streaming
 from tests.support.waiting import until
 
-LIMIT_S = 0.5
-"""From the signal to the clean end of every stream."""
+LIMIT_S = GRACE_S / 2
+"""From the signal to the clean end of every stream, none of which may wait for uvicorn's time of grace. How fast it
+really is, tests/integration/test_going.py measures."""
 
 
 async def test_streams_end_cleanly_and_soon(api: Api, running: Running) -> None:
