@@ -5,16 +5,15 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import pytest
 
 from server.embedded import LOOPBACK, free_port
 from tests.support.raw_server import CERTIFICATE
+from tests.support.server_process import ServerProcess
 
 START_S: Final = 60.0
 COOKIE: Final = "jobcast-tests"
@@ -38,7 +37,7 @@ def find_caller() -> Path | None:
     return found if found and found.exists() else None
 
 
-class RabbitServer:
+class RabbitServer(ServerProcess):
     """One server process. A context manager; the test is skipped where RabbitMQ is not installed.
 
     It goes with the process that started it, also when that one is killed with -9 (``server/leash.py``). There is no
@@ -50,19 +49,11 @@ class RabbitServer:
         if server is None or caller is None:
             pytest.skip("RabbitMQ is not installed: apt-get install rabbitmq-server")
         self._server, self._caller = server, caller
-        self._directory = tempfile.TemporaryDirectory(prefix="jobcast-rabbit-")
-        self.directory = Path(self._directory.name)
+        super().__init__("jobcast-rabbit-")
         self.port = free_port()
         self._tls_port = free_port()
         self._control_port = free_port()
         self._vhosts = 0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process
-        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -98,7 +89,6 @@ class RabbitServer:
         return (self.directory / "output").read_text(errors="replace")
 
     def start(self) -> None:
-        """Starts it, with the data it had when it was stopped, and returns once it answers."""
         self._write_config()
         # It becomes the server, in the process that is watched over, where it is told that it may read input.
         leash = (sys.executable, "-m", "server.leash", str(os.getpid()), str(self._server), "-noinput")
@@ -178,39 +168,9 @@ class RabbitServer:
         """Without, it raises its alarm for memory, and takes no messages."""
         self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({0.4 if room else '0.00001'})")
 
-    def signal(self, number: int) -> None:
-        """Sends a signal, such as SIGSTOP, to the server itself."""
-        if self._process:
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """Ends it at once, as a crash would."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
     def stop(self) -> None:
         """Ends it in order: it says goodbye to its clients."""
         if self._process:
             self._process.terminate()
             self._process.wait(START_S)
             self._process = None
-
-    def close(self) -> None:
-        """Ends it and removes its data."""
-        self.kill()
-        self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

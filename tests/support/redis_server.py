@@ -4,42 +4,32 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import redis
 
 from server.embedded import LOOPBACK, find_server, free_port
 from tests.support import aof
+from tests.support.server_process import ServerProcess
 
 START_S = 10.0
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """One server process. A context manager; ``options`` are those of its command line, after those of ``config``.
 
     It goes with the process that started it, also when that one is killed with -9 (``server/leash.py``).
     """
 
     def __init__(self, *options: str, password: str = "", config: Path | None = None) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="jobcast-")
-        self.directory = Path(self._directory.name)
+        super().__init__("jobcast-")
         self.port = free_port()
         self.socket = self.directory / "redis.sock"
         self._password = password
         self._options = options
         self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process
-        return self._process.pid
 
     @property
     def login(self) -> str:
@@ -57,7 +47,6 @@ class RedisServer:
         return f"unix://{self.login}{self.socket}"
 
     def start(self) -> None:
-        """Starts it, with the data it had when it was stopped, and returns once it answers."""
         leash = (sys.executable, "-m", "server.leash", str(os.getpid()), str(find_server()))
         self._process = subprocess.Popen(
             (*leash, *self._arguments()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -97,18 +86,6 @@ class RedisServer:
             answer: object = client.execute_command(*words)
             return answer
 
-    def signal(self, number: int) -> None:
-        """Sends a signal, such as SIGSTOP, to the server itself."""
-        if self._process:
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """Ends it at once, as a crash would."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
     def written(self) -> int:
         """The size of its append-only file by now, for ``crash``."""
         return aof.newest(self.directory).stat().st_size
@@ -134,21 +111,3 @@ class RedisServer:
         kept = self.written()
         time.sleep(ms / 1000)  # the time whose writes are lost, no waiting for anything
         return self.crash(kept)
-
-    def close(self) -> None:
-        """Ends it and removes its data."""
-        self.kill()
-        self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
