@@ -35,6 +35,7 @@ class Healing:
         self._write_again = write_again
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._is_early = False
         self._unsynced = Unsynced()
         self._begun: tuple[int, float] | None = None
         if begun and begun.granted:
@@ -61,14 +62,17 @@ class Healing:
     @property
     def is_under_way(self) -> bool:
         """Whether Redis is there, and lacks something."""
-        return self._since is not None
+        return self._is_early or self._since is not None
 
     def heals(self, answer: str) -> bool:
-        """Writes again what is lost, if an answer says that something is.
+        """Whether to ask once more after an answer; writes again what is lost, if it says that something is.
 
-        Returns whether to ask once more: False, too, once that has been in vain for too long.
+        False, too, once that has been in vain for too long. What is ``unsettled`` ends by itself, by Redis's clock.
         """
         with self._lock:
+            self._is_early = answer == "unsettled"
+            if self._is_early:
+                return True
             if answer in WRITTEN:
                 self._since = None
             if answer not in SET_BACK:

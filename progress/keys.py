@@ -20,6 +20,8 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | pulse | string | epoch ms until which another worker should have asked to sweep | PULSE_TTL_S |
 | grace | string | epoch ms until which no attempt counts as lost | one lease |
 | server | string | the first digits of Redis's run id: another one is another server, or one restarted | for ever |
+| alive | string | epoch ms at which that server was last seen, to within ALIVE_MS | for ever |
+| doubt | string | epoch ms until which the server before it may have lived | for ever |
 | unsettled | string | epoch ms until which holders may write again what a crash of Redis has lost | SETTLE_MS |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
@@ -42,6 +44,8 @@ GRACE: Final = f"{PREFIX}grace"
 HOLDERS: Final = f"{PREFIX}holders:"
 SERVER: Final = f"{PREFIX}server"
 UNSETTLED: Final = f"{PREFIX}unsettled"
+ALIVE: Final = f"{PREFIX}alive"
+DOUBT: Final = f"{PREFIX}doubt"
 WORKERS: Final = f"{PREFIX}workers:"
 SWEEPER: Final = f"{PREFIX}sweeper"
 LIVE: Final = f"{PREFIX}live:"
@@ -56,6 +60,7 @@ PASSED_TTL_S: Final = 60
 PULSE_TTL_S: Final = 3_600
 HOLDERS_TTL_S: Final = 3_600
 SETTLE_MS: Final = 3_000
+ALIVE_MS: Final = 500
 ROOM: Final = 1_000_000
 """How many numbers of a log are passed over where a crash of Redis may have lost events that readers have seen."""
 
@@ -85,6 +90,9 @@ def lua_table() -> str:
         "holders_ttl_s": str(HOLDERS_TTL_S),
         "server": SERVER,
         "unsettled": UNSETTLED,
+        "alive": ALIVE,
+        "alive_ms": str(ALIVE_MS),
+        "doubt": DOUBT,
         "settle_ms": str(SETTLE_MS),
         "room": str(ROOM),
         "workers": WORKERS,

@@ -217,7 +217,7 @@ class Publisher:
             self._put_off(answer)
             return
         if self._healing.heals(answer.answer):
-            self._put_off(StoreUnavailable("Redis has lost what was written before"))
+            self._put_off(StoreUnavailable("Redis has crashed, and what it has lost is written again"))
             return
         with self._changed:
             self._failures = 0

@@ -11,7 +11,7 @@ from progress.commands.jobs import fields_of, read_record
 from progress.events import Draft, encode_json
 from progress.jobs import Job, uuid7
 
-Answer = Literal["ok", "cancel", "stale", "closed", "gone", "behind"]
+Answer = Literal["ok", "cancel", "stale", "closed", "gone", "behind", "unsettled"]
 Outcome = Literal["succeeded", "failed", "cancelled", "retrying", "released"]
 
 
@@ -82,18 +82,22 @@ class BeginAttempt(Command[Begun]):
 
 @dataclass(frozen=True)
 class Appended:
-    """The answer to a write, the last ``seq`` that it took, and when that was (epoch ms)."""
+    """The answer to a write, the last ``seq`` that it took, when that was (epoch ms), and the room that it left.
+
+    ``room`` is the ``seq`` up to which numbers were passed over before it, 0 where none were.
+    """
 
     answer: Answer
     last_seq: int
     at: int = 0
+    room: int = 0
 
 
 @dataclass(frozen=True)
 class Append(Command[Appended]):
     """Appends events of an attempt. ``number`` counts its appends from 1, so that one sent twice is written once.
 
-    ``at`` is when, in epoch ms by Redis's clock; None for now.
+    ``at`` is when, in epoch ms by Redis's clock; None for now. ``told`` is the answer to one that was written before.
     """
 
     script = "append"
@@ -103,36 +107,42 @@ class Append(Command[Appended]):
     drafts: tuple[Draft, ...]
     progress: str = ""
     at: int | None = None
+    told: Appended | None = None
 
     def args(self) -> list[Arg]:
         """See ``append.lua``."""
-        args: list[Arg] = [*_who(self.claim), self.number, self.lease_ms, self.progress, _time(self.at)]
+        args: list[Arg] = [*_who(self.claim), self.number, self.lease_ms, self.progress]
+        args += (_time(self.at), _room(self.told))
         for draft in self.drafts:
             args += (draft.type, draft.fields)
         return args
 
     def parse(self, reply: Any) -> Appended:
-        """``[answer, last seq, at]``."""
-        return Appended(reply[0].decode(), int(reply[1]), int(reply[2]))
+        """``[answer, last seq, at, room]``."""
+        return Appended(reply[0].decode(), *map(int, reply[1:]))
 
     def again(self, answer: Appended) -> "Append":
         """The command that makes the same write once more."""
-        return replace(self, at=answer.at)
+        return replace(self, at=answer.at, told=answer)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How an attempt has ended, or why it may not say; the last ``seq``, when that was (epoch ms), and JSON of why."""
+    """How an attempt has ended, or why it may not say; the last ``seq``, when that was (epoch ms), and JSON of why.
 
-    answer: Literal["succeeded", "failed", "cancelled", "retrying", "stale", "closed", "gone", "behind"]
+    ``room`` as that of Appended.
+    """
+
+    answer: Literal["succeeded", "failed", "cancelled", "retrying", "stale", "closed", "gone", "behind", "unsettled"]
     last_seq: int
     at: int = 0
     reason: str = ""
+    room: int = 0
 
     @property
     def written(self) -> bool:
         """Whether this is how it has ended."""
-        return self.answer not in ("stale", "closed", "gone", "behind")
+        return self.answer not in ("stale", "closed", "gone", "behind", "unsettled")
 
 
 @dataclass(frozen=True)
@@ -154,12 +164,11 @@ class FinishAttempt(Command[Finished]):
     def args(self) -> list[Arg]:
         """See ``finish.lua``."""
         head: list[Arg] = [*_who(self.claim), self.number, self.outcome, self.value, self.delay_ms]
-        before: list[Arg] = [1, self.told.reason] if self.told else ["", ""]
-        return [*head, _time(self.at), *before]
+        return [*head, _time(self.at), _room(self.told), self.told.reason if self.told else ""]
 
     def parse(self, reply: Any) -> Finished:
-        """``[answer, last seq, at, reason]``."""
-        return Finished(reply[0].decode(), int(reply[1]), int(reply[2]), reply[3].decode())
+        """``[answer, last seq, at, reason, room]``."""
+        return Finished(reply[0].decode(), int(reply[1]), int(reply[2]), reply[3].decode(), int(reply[4]))
 
     def again(self, answer: Finished) -> "FinishAttempt":
         """The command that makes the same end once more, whatever was asked for since."""
@@ -196,3 +205,7 @@ def _who(claim: Claim) -> list[Arg]:
 
 def _time(at: int | None) -> Arg:
     return "" if at is None else at
+
+
+def _room(told: Appended | Finished | None) -> Arg:
+    return "" if told is None else told.room

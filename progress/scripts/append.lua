@@ -1,22 +1,35 @@
 -- Appends events of the attempt that holds the job, and renews its lease.
 -- ARGV: id, attempt, claim, number of this append (from 1), lease in ms, progress as JSON or '', when it was written
---   (epoch ms; '' for now), type, fields, …
--- Reply: {'ok' | 'cancel' | 'stale' | 'closed' | 'gone' | 'behind', last seq, when it was written in epoch ms};
---   'cancel': written, but stop now; 'behind': Redis has lost appends before this one, or the attempt's beginning
+--   (epoch ms; '' for now), of one that Redis has lost in a crash the room that it left ('' for a new one), type, fields, …
+-- Reply: {'ok' | 'cancel' | 'stale' | 'closed' | 'gone' | 'behind' | 'unsettled', last seq, when it was written in epoch ms,
+--   up to which seq room was left before it or 0};
+--   'cancel': written, but stop now; 'behind': Redis has lost appends before this one, or the attempt's beginning;
+--   'unsettled': Redis has crashed, and another attempt may be about to say that it has the job; ask again
 -- What a crash of Redis has lost is written again as it was: by its number it goes to its old place, and the writer says
 -- when that was, which a reply that is lost cannot.
-local id, attempt, number = ARGV[1], ARGV[2], ARGV[4]
+local id, attempt, number, again = ARGV[1], ARGV[2], ARGV[4], ARGV[8]
 local why = refuse(id, attempt, ARGV[3], number)
-if why and why ~= 'seen' then return {why, 0, 0} end
-local r = read(id, 'append_seq', 'cancel_requested', 'append_at')
+if why and why ~= 'seen' then return {why, 0, 0, 0} end
+local r = read(id, 'append_seq', 'cancel_requested', 'append_at', 'append_room')
 local answer = r[2] and 'cancel' or 'ok'
-if why == 'seen' then return {answer, tonumber(r[1]), tonumber(r[3] or 0)} end
+if why == 'seen' then return {answer, tonumber(r[1]), tonumber(r[3] or 0), tonumber(r[4] or 0)} end
 
 local now = clock()
 local at = ARGV[7] == '' and now or tonumber(ARGV[7])
-local drafts = {unpack(ARGV, 8)}
+local drafts, first = {unpack(ARGV, 9)}, 1
+while drafts[first] == 'checkpoint' do first = first + 2 end
+local leave, follows, room = goes_on(id, now, again), '', 0
+if leave == 'unsettled' then return {leave, 0, 0, 0} end
+if leave and drafts[first] then
+  follows, room = leave_room(id, now, leave)
+  drafts[first + 1] = drafts[first + 1] .. follows
+elseif leave then
+  -- A state alone takes no number; the lease, renewed, will not tell any more.
+  redis.call('HSET', KEY.job .. id, 'doubted', attempt)
+end
 local seq = write(id, at, attempt, drafts)
-redis.call('HSET', KEY.job .. id, 'append_number', number, 'append_seq', seq, 'append_at', at)
+redis.call('HSET', KEY.job .. id, 'append_number', number, 'append_seq', seq, 'append_at', at, 'append_room', room)
 if ARGV[6] ~= '' then redis.call('HSET', KEY.job .. id, 'progress', ARGV[6]) end
-redis.call('ZADD', KEY.leases, now + tonumber(ARGV[5]), id)
-return {answer, seq, at}
+-- One that is written again says nothing of today.
+redis.call('ZADD', KEY.leases, (again == '' and now or at) + tonumber(ARGV[5]), id)
+return {answer, seq, at, room}

@@ -28,11 +28,16 @@ end
 -- have had the time to, nobody else takes their jobs. Returns a name of the server.
 local function notice(now)
   local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x%x%x%x%x%x%x%x)')
-  local known = redis.call('GET', KEY.server)
+  local known, alive = redis.call('GET', KEY.server), tonumber(redis.call('GET', KEY.alive))
   if known ~= server then
     redis.call('SET', KEY.server, server)
-    if known then redis.call('SET', KEY.unsettled, now + KEY.settle_ms, 'PX', KEY.settle_ms) end
+    if known then
+      redis.call('SET', KEY.unsettled, now + KEY.settle_ms, 'PX', KEY.settle_ms)
+      -- The last signs of its life are lost as well.
+      redis.call('SET', KEY.doubt, math.min(now, (alive or now) + KEY.alive_ms + KEY.settle_ms))
+    end
   end
+  if known ~= server or not alive or now - alive >= tonumber(KEY.alive_ms) then redis.call('SET', KEY.alive, now) end
   return server
 end
 
@@ -110,8 +115,8 @@ end
 
 -- Before somebody else than its holder writes on: events of a job that lived on another server may have been lost when
 -- that crashed, and readers may have seen them. So their numbers are passed over, that none gets two contents.
--- leave: 'if needed', false, or up to which seq that was done before. Returns a member for the next event: which seq it
--- follows, where that is not the one before.
+-- leave: 'if needed', false, or up to which seq that was done before. Returns a member for the next event (which seq it
+-- follows, where that is not the one before), and up to which seq there is room (0: none was left).
 local function leave_room(id, now, leave)
   local r = read(id, 'last_seq', 'server')
   if leave == 'if needed' then
@@ -119,9 +124,27 @@ local function leave_room(id, now, leave)
     -- Never twice up to the same one: another crash may lose this, too.
     if leave then leave = tonumber(r[1]) + KEY.room + now % KEY.room end
   end
-  if not leave then return '' end
+  if not leave then return '', 0 end
   redis.call('HSET', KEY.job .. id, 'last_seq', leave, 'server', redis.call('GET', KEY.server))
-  return ',"follows":' .. r[1]
+  return ',"follows":' .. r[1], leave
+end
+
+-- Whether the attempt that holds a job may have been lost on another server, and that in a crash: its lease was over while
+-- that lived, as far as is known. Then others have written to the job, and the holder goes on under their numbers.
+local function doubtful(id, now)
+  local r = read(id, 'attempt', 'doubted', 'server')
+  local lease = tonumber(redis.call('ZSCORE', KEY.leases, id) or 0)
+  if r[2] ~= r[1] and lease > now then return false end
+  if not r[3] or r[3] == notice(now) then return false end
+  return r[2] == r[1] or lease <= tonumber(redis.call('GET', KEY.doubt) or 0)
+end
+
+-- How the holder of a job writes on: 'unsettled' (not before those who may have taken the job could speak), or what room
+-- it leaves (see leave_room). again: '' for something new; of what it has written before up to which seq it left room, or 0.
+local function goes_on(id, now, again)
+  if again ~= '' then return tonumber(again) > 0 and tonumber(again) end
+  if not doubtful(id, now) then return false end
+  return unsettled(now) and 'unsettled' or 'if needed'
 end
 
 -- Puts a job where workers and the sweeper look for it: the most urgent first, then the oldest.

@@ -1,21 +1,25 @@
 -- Ends an attempt: the job has succeeded, failed, been cancelled, or is to be tried again.
 -- ARGV: id, attempt, claim, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying),
---   when it came in epoch ms ('' for now); and of an end that Redis has lost in a crash: 1, and the reason as JSON
+--   when it came in epoch ms ('' for now); and of an end that Redis has lost in a crash: the room that it left, and the
+--   reason as JSON ('' for a new one)
 -- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying' | 'released' (handed back by a worker that stops: as
 -- 'retrying', at once, and not counted). A cancel that was accepted before wins, as whoever asked was told so; a last
 -- attempt that asks for another one has failed.
--- Reply: {status | 'stale' | 'closed' | 'gone' | 'behind', last seq, when it came in epoch ms, reason as JSON or ''}
+-- Reply: {status | 'stale' | 'closed' | 'gone' | 'behind' | 'unsettled', last seq, when it came in epoch ms, reason as JSON
+--   or '', up to which seq room was left before it or 0}; see append.lua
 local id, attempt, outcome, value = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 local why = refuse(id, attempt, ARGV[3], ARGV[4])
 if why == 'seen' then
-  local r = read(id, 'append_outcome', 'append_seq', 'append_at', 'cancel_requested')
-  return {r[1] or 'stale', tonumber(r[2]), tonumber(r[3] or 0), r[4] or ''}
+  local r = read(id, 'append_outcome', 'append_seq', 'append_at', 'cancel_requested', 'append_room')
+  return {r[1] or 'stale', tonumber(r[2]), tonumber(r[3] or 0), r[4] or '', tonumber(r[5] or 0)}
 end
-if why then return {why, 0, 0, ''} end
+if why then return {why, 0, 0, '', 0} end
+local leave = goes_on(id, clock(), ARGV[9])
+if leave == 'unsettled' then return {leave, 0, 0, '', 0} end
 
 local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back')
 local seq, reason, now = 0, r[1], tonumber(ARGV[8]) or clock()
-local again = ARGV[9] == '1'
+local again, follows, room = ARGV[9] ~= '', leave_room(id, clock(), leave)
 -- What readers have seen once is what happened, whoever has asked for what since.
 if again then reason = ARGV[10] ~= '' and ARGV[10]
 elseif reason then outcome = 'cancelled' end
@@ -25,11 +29,11 @@ if outcome == 'released' then
 elseif not again and outcome == 'retrying' and counted(attempt, r[5]) >= tonumber(r[2]) then
   outcome = 'failed'
 end
-redis.call('HSET', KEY.job .. id, 'append_number', ARGV[4], 'append_outcome', outcome, 'append_at', now)
+redis.call('HSET', KEY.job .. id, 'append_number', ARGV[4], 'append_outcome', outcome, 'append_at', now, 'append_room', room)
 
 if outcome == 'retrying' then
   local delay = tonumber(ARGV[7])
-  seq = write(id, now, attempt, {'retrying', '"delay_s":' .. (delay / 1000) .. ',"error":' .. value})
+  seq = write(id, now, attempt, {'retrying', '"delay_s":' .. (delay / 1000) .. ',"error":' .. value .. follows})
   set_status(id, r[3], r[4], 'retrying')
   redis.call('ZREM', KEY.leases, id)
   redis.call('HSET', KEY.job .. id, 'error', value, 'due_at', now + delay)
@@ -37,15 +41,15 @@ if outcome == 'retrying' then
 elseif outcome == 'succeeded' then
   redis.call('HSET', KEY.job .. id, 'result', value)
   redis.call('HDEL', KEY.job .. id, 'error')
-  seq = finish(id, now, attempt, outcome, '"result":' .. value)
+  seq = finish(id, now, attempt, outcome, '"result":' .. value .. follows)
 elseif outcome == 'failed' then
   redis.call('HSET', KEY.job .. id, 'error', value)
-  seq = finish(id, now, attempt, outcome, '"error":' .. value)
+  seq = finish(id, now, attempt, outcome, '"error":' .. value .. follows)
 else
   -- An error that a cancel has overtaken is nobody's result.
   if value ~= '' and (ARGV[5] == 'succeeded' or ARGV[5] == 'cancelled') then redis.call('HSET', KEY.job .. id, 'result', value) end
   redis.call('HDEL', KEY.job .. id, 'error')
-  seq = finish(id, now, attempt, outcome, '"reason":' .. (reason or '"requested"'))
+  seq = finish(id, now, attempt, outcome, '"reason":' .. (reason or '"requested"') .. follows)
 end
 redis.call('HSET', KEY.job .. id, 'append_seq', seq)
-return {outcome, seq, now, reason or ''}
+return {outcome, seq, now, reason or '', room}

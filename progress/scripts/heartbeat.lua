@@ -11,9 +11,12 @@ for i = 2, #ARGV, 4 do
   if answer == 'seen' then answer = ENDED[r[3]] and 'closed' or r[3] ~= 'running' and 'stale' or nil end
   if not answer then
     answer = r[1] and 'cancel' or 'ok'
+    -- It lives, whatever was lost before; but only its next write can leave room.
+    local doubt = doubtful(id, now)
     redis.call('ZADD', KEY.leases, now + tonumber(ARGV[1]), id)
     -- Its holder has all that it ever wrote: nothing of this job was lost, or it is there again.
-    if r[2] ~= server then redis.call('HSET', KEY.job .. id, 'server', server) end
+    if doubt then redis.call('HSET', KEY.job .. id, 'doubted', ARGV[i + 1])
+    elseif r[2] ~= server then redis.call('HSET', KEY.job .. id, 'server', server) end
   end
   replies[#replies + 1] = answer
 end

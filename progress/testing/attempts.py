@@ -8,7 +8,7 @@ from typing import Any
 
 from progress.jobs import ENDED
 from progress.keys import HOLDERS_TTL_S, PASSED_TTL_S
-from progress.testing.keyspace import REQUESTED, Keyspace, Record, flat
+from progress.testing.keyspace import REQUESTED, UNSETTLED, Keyspace, Record, flat
 
 
 def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
@@ -81,36 +81,55 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before
 
 def append(space: Keyspace, job_id: str, attempt: str, claim: str, *argv: str) -> Any:
     """append.lua"""
-    number, lease_ms, progress, before, *drafts = argv
+    number, lease_ms, progress, before, again, *drafts = argv
     now = space.now()
     why = space.refusal(job_id, attempt, claim, int(number))
     if why and why != "seen":
-        return [why, 0, 0]
+        return [why, 0, 0, 0]
     job = space.jobs[job_id]
     answer = "cancel" if "cancel_requested" in job else "ok"
     if why == "seen":
-        return [answer, int(job["append_seq"]), int(job.get("append_at", 0))]
-    at = int(before or now)
+        return [answer, *(int(job.get(f"append_{name}", 0)) for name in ("seq", "at", "room"))]
+    upto = space.goes_on(job, now, again)
+    if upto == UNSETTLED:
+        return ["unsettled", 0, 0, 0]
+    at, room = int(before or now), _leave_room(space, job, now, upto, drafts)
     seq = space.write(job, at, attempt, tuple(drafts))
-    job |= {"append_number": number, "append_seq": str(seq), "append_at": str(at)}
+    job |= {"append_number": number, "append_seq": str(seq), "append_at": str(at), "append_room": str(room)}
     if progress:
         job["progress"] = progress
-    space.leases[job_id] = now + int(lease_ms)
-    return [answer, seq, at]
+    space.leases[job_id] = (at if again else now) + int(lease_ms)
+    return [answer, seq, at, room]
+
+
+def _leave_room(space: Keyspace, job: Record, now: int, upto: int | None, drafts: list[str]) -> int:
+    first = next((place for place in range(0, len(drafts), 2) if drafts[place] != "checkpoint"), None)
+    if upto == 0:
+        return 0
+    if first is None:
+        job["doubted"] = job["attempt"]
+        return 0
+    drafts[first + 1] += space.leave_room(job, now, upto)
+    return int(job["last_seq"])
 
 
 def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, *argv: str) -> Any:
     """finish.lua"""
     wanted, value, delay_ms, at, again, reason = argv
-    now = int(at or space.now())
+    clock = space.now()
+    now = int(at or clock)
     why = space.refusal(job_id, attempt, claim, int(number))
     if why and why != "seen":
-        return [why, 0, 0, ""]
+        return [why, 0, 0, "", 0]
     job = space.jobs[job_id]
     if why == "seen":
-        asked = job.get("cancel_requested", "")
-        return [job.get("append_outcome", "stale"), int(job["append_seq"]), int(job.get("append_at", 0)), asked]
-    outcome = wanted
+        seq, told, room = (int(job.get(f"append_{name}", 0)) for name in ("seq", "at", "room"))
+        return [job.get("append_outcome", "stale"), seq, told, job.get("cancel_requested", ""), room]
+    upto = space.goes_on(job, clock, again)
+    if upto == UNSETTLED:
+        return ["unsettled", 0, 0, "", 0]
+    follows = space.leave_room(job, clock, upto)
+    room, outcome = int(job["last_seq"]) if follows else 0, wanted
     if not again:
         reason = job.get("cancel_requested", "")
         outcome = "cancelled" if reason else wanted
@@ -119,15 +138,18 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
         outcome = "retrying"
     elif not again and outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
         outcome = "failed"
-    job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now)}
-    seq = _retry(space, job, now, value, int(delay_ms)) if outcome == "retrying" else 0
-    seq = seq or space.finish(job, now, attempt, outcome, _ending(job, outcome, wanted, value, reason or REQUESTED))
+    job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now), "append_room": str(room)}
+    if outcome == "retrying":
+        seq = _retry(space, job, now, value, int(delay_ms), follows)
+    else:
+        ending = _ending(job, outcome, wanted, value, reason or REQUESTED)
+        seq = space.finish(job, now, attempt, outcome, ending + follows)
     job["append_seq"] = str(seq)
-    return [outcome, seq, now, reason]
+    return [outcome, seq, now, reason, room]
 
 
-def _retry(space: Keyspace, job: Record, now: int, error: str, delay_ms: int) -> int:
-    fields = f'"delay_s":{delay_ms / 1000:.14g},"error":{error}'
+def _retry(space: Keyspace, job: Record, now: int, error: str, delay_ms: int, follows: str) -> int:
+    fields = f'"delay_s":{delay_ms / 1000:.14g},"error":{error}{follows}'
     seq = space.write(job, now, job["attempt"], ("retrying", fields))
     space.set_status(job, "retrying")
     space.leases.pop(job["id"], None)
@@ -164,6 +186,7 @@ def _beat(space: Keyspace, attempt: tuple[str, ...], until: int) -> str:
     if why:
         return why
     job = space.jobs[job_id]
+    doubt = space.doubtful(job, space.now())
     space.leases[job_id] = until
-    job["server"] = space.server
+    job |= {"doubted": number} if doubt else {"server": space.server}
     return "cancel" if "cancel_requested" in job else "ok"

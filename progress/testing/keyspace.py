@@ -13,6 +13,7 @@ Scores = dict[str, float]
 ACTIVITY: Final = frozenset({"queued", "started", "progress", "retrying", *ENDED})
 LOST: Final = '{"code":"worker_lost","message":"the worker died or stopped answering","retryable":true}'
 REQUESTED: Final = '"requested"'
+UNSETTLED: Final = -1
 
 
 class Keyspace:
@@ -39,6 +40,8 @@ class Keyspace:
         self.run_id = "00000001"
         self.server = ""
         self.unsettled = 0
+        self.alive: int | None = None
+        self.doubt = 0
         self.pulse: int | None = None
         self.grace = 0
         self.sweeper = ("", 0)
@@ -56,8 +59,12 @@ class Keyspace:
 
     def notice(self, now: int) -> str:
         """``notice`` of common.lua."""
+        alive = now if self.alive is None else self.alive
         if self.server and self.server != self.run_id:
             self.unsettled = now + keys.SETTLE_MS
+            self.doubt = min(now, alive + keys.ALIVE_MS + keys.SETTLE_MS)
+        if self.server != self.run_id or self.alive is None or now - alive >= keys.ALIVE_MS:
+            self.alive = now
         self.server = self.run_id
         return self.server
 
@@ -75,6 +82,20 @@ class Keyspace:
             return ""
         job |= {"last_seq": str(upto), "server": self.server}
         return f',"follows":{before}'
+
+    def doubtful(self, job: Record, now: int) -> bool:
+        """``doubtful`` of common.lua."""
+        doubted = job.get("doubted") == job["attempt"]
+        lease = self.leases.get(job["id"], 0)
+        if (not doubted and lease > now) or job.get("server", self.run_id) == self.notice(now):
+            return False
+        return doubted or lease <= self.doubt
+
+    def goes_on(self, job: Record, now: int, again: str) -> int | None:
+        """``goes_on`` of common.lua: what ``leave_room`` takes, or UNSETTLED."""
+        if again or not self.doubtful(job, now):
+            return int(again or 0)
+        return UNSETTLED if self.unsettled > now else None
 
     def enlist(self, job_id: str, kind: str, status: str) -> None:
         """Puts a job into the lists of a status, of its kind and of all."""

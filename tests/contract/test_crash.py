@@ -1,16 +1,20 @@
 """A crash of Redis that loses the last writes: they are made again as they were, and no ``seq`` has two contents."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from progress import keys
 from progress.commands import (
+    Answer,
     Append,
+    Appended,
     BeginAttempt,
     Begun,
     Bury,
     CancelJob,
+    Claim,
     Command,
     CreateJob,
     DeleteJob,
@@ -21,8 +25,9 @@ from progress.commands import (
     ReadLog,
 )
 from progress.errors import StoreUnavailable
+from progress.events import Draft
 from progress.jobs import NewJob
-from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, Backend, checkpoint, token
+from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, Backend, checkpoint, on_memory, token
 
 DEAD = 0
 """A lease, in ms, that is over at once."""
@@ -259,7 +264,7 @@ def test_numbers_that_readers_may_have_seen_are_passed_over(backend: Backend, lo
 
 
 def test_an_attempt_that_renews_itself_has_lost_nothing(backend: Backend) -> None:
-    job_id = backend.started(lease_ms=DEAD)
+    job_id = backend.started()
     backend.save()()
     assert backend.run(Heartbeat(DEAD, ((backend.claim(job_id), 0),))) == ["ok"]
     backend.settle()
@@ -355,3 +360,99 @@ def test_right_after_a_crash_nothing_is_cancelled_that_may_have_ended(backend: B
         backend.cancel(job_id)
     writer.write_again()
     assert backend.cancel(job_id) == "ended"
+
+
+@dataclass
+class Frozen:
+    """A holder that was frozen until another attempt had taken its job, and Redis has lost that one's writes."""
+
+    backend: Backend
+    job_id: str
+    other: Writer
+    claim: Claim
+    """That of the other one."""
+    seen: list[bytes]
+    """The log before the crash."""
+
+    def append(self, number: int, *drafts: Draft, **more: Any) -> Appended:
+        """The frozen one writes."""
+        return self.backend.append(self.job_id, number, *drafts, **more)
+
+    def beat(self) -> list[Answer]:
+        """It renews its lease."""
+        return self.backend.run(Heartbeat(LEASE_MS, ((self.backend.claim(self.job_id), 0),)))
+
+
+@pytest.fixture
+def frozen(backend: Backend) -> Frozen:
+    """One that has just woken."""
+    job_id = backend.started(lease_ms=DEAD)
+    other = Writer(backend)
+    claim = other.run(BeginAttempt(job_id, "w2", LEASE_MS)).claim
+    other.run(Append(claim, 1, LEASE_MS, (token("other"),)))
+    seen = whole(backend, job_id)[1]
+    backend.pass_time(5)
+    other.crashes[0]()
+    return Frozen(backend, job_id, other, claim, seen)
+
+
+def test_a_holder_that_was_frozen_waits_for_whoever_may_have_its_job(frozen: Frozen) -> None:
+    backend = frozen.backend
+    assert frozen.beat() == ["ok"]
+    assert frozen.append(1, token()).answer == "unsettled"
+    assert backend.finish(frozen.job_id, 1, "succeeded", "1").answer == "unsettled"
+    frozen.other.write_again()
+    assert whole(backend, frozen.job_id)[1] == frozen.seen
+    assert (frozen.append(1, token()).answer, frozen.beat()) == ("stale", ["stale"])
+    backend.settle()
+    goes_on = Append(frozen.claim, 2, LEASE_MS, (token(),))
+    assert backend.run(goes_on).last_seq == len(frozen.seen) + 1
+
+
+@pytest.mark.parametrize("first", ["beat", "append", "checkpoint"])
+def test_where_no_other_speaks_it_uses_none_of_the_other_one_s_numbers(frozen: Frozen, first: str) -> None:
+    backend, last = frozen.backend, frozen.backend.read(frozen.job_id).last_seq
+    if first == "beat":
+        frozen.beat()
+    backend.settle()
+    if first == "checkpoint":
+        assert frozen.append(1, checkpoint(1)).last_seq == last
+    writer, number = Writer(backend), 2 if first == "checkpoint" else 1
+    made = writer.run(
+        Append(backend.claim(frozen.job_id), number, LEASE_MS, (checkpoint(2), token("a"), token("b")), at=5)
+    )
+    rest = backend.log(frozen.job_id, last).events
+    assert [(event.seq, event.follows) for event in rest] == [(made.room + 1, last), (made.room + 2, made.room + 1)]
+    assert made.room >= last + keys.ROOM
+    assert frozen.append(number + 1, token()).last_seq == made.room + 3, "once is enough"
+    before = rest
+    backend.pass_time(5)
+    writer.crashes[0]()
+    writer.write_again()
+    assert backend.log(frozen.job_id, last).events == before
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled", "retrying"])
+def test_its_end_uses_none_of_them_either(frozen: Frozen, outcome: Outcome) -> None:
+    backend, last = frozen.backend, frozen.backend.read(frozen.job_id).last_seq
+    backend.settle()
+    writer, end = Writer(backend), FinishAttempt(backend.claim(frozen.job_id), 1, outcome, ERROR)
+    made = writer.run(end)
+    before = whole(backend, frozen.job_id)
+    (event,) = backend.log(frozen.job_id, last).events
+    assert (event.seq, event.follows, event.seq > last + keys.ROOM) == (made.last_seq, last, True)
+    assert backend.run(end) == made, "its reply was lost"
+    backend.pass_time(5)
+    writer.crashes[0]()
+    writer.write_again()
+    assert whole(backend, frozen.job_id) == before
+
+
+def test_a_holder_whose_lease_was_not_over_goes_on_however_long_redis_was_away() -> None:
+    backend = on_memory()
+    backend.pass_time(0)
+    job_id = backend.started(lease_ms=10_000)
+    crash = backend.save()
+    backend.pass_time(60_000)
+    crash()
+    assert (backend.append(job_id, 1, token()).answer, backend.last(job_id)["seq"]) == ("ok", 3)

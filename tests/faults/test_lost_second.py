@@ -1,5 +1,6 @@
 """Redis crashes and has lost its last second: what readers saw stays, and everything goes on from there."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.crew import Crew
-from tests.faults.following import Audience, Follower, SocketFollower, follows, spoken
+from tests.faults.following import Audience, Follower, SocketFollower, final_text, follows, spoken
+from tests.faults.plays import play
 from tests.support.live import Live
 from tests.support.waiting import wait_until
 
@@ -150,3 +152,31 @@ def test_where_nobody_is_left_who_knows_no_number_is_used_twice(house: Live, tmp
         written = {event["seq"]: event for event in house.events(job_id)}
         assert set(written) < set(contents), "something that was seen is lost"
         assert stayed.of("gap"), "and that is said"
+
+
+def test_a_frozen_worker_that_wakes_after_the_crash_uses_no_number_twice(stage: Live, tmp_path: Path) -> None:
+    """Another one had its job; Redis has lost that, and the other one is gone: see doubtful in common.lua."""
+    workers = stage.start_workers(("llm", "threads", 2), ("llm", "threads", 2))
+    with play(stage, tmp_path / "notes", lasts_s=6) as act:
+        frozen = act.worker(workers)
+        (other,) = [worker for worker in workers if worker is not frozen]
+        frozen.kill(signal.SIGSTOP, group=True)
+        kept = stage.redis.written()
+        act.next_attempt()
+        spoken(act.exact, 5)
+        seen = list(act.exact.events)
+        other.kill(group=True)
+        assert stage.redis.crash(kept) > 0
+        stage.redis.start()
+        frozen.kill(signal.SIGCONT, group=True)
+        job = stage.job(act.job_id, 20)
+        assert (job["status"], job["attempt"]) == ("succeeded", 1)
+        written = {event["seq"]: event for event in stage.events(act.job_id, exact=1)}
+        assert final_text(list(written.values())) == act.speech
+        assert {follows(event) for event in written.values()} == {0, *written} - {job["last_seq"]}
+        late = [event for event in seen if event["attempt"] == 2 or event["type"] == "retrying"]
+        assert len(late) > 5
+        assert not {event["seq"] for event in late} & set(written)
+        wait_until(lambda: act.exact.ended)
+        assert act.exact.of("gap"), "what was lost is said"
+        act.exact.check(redis_crashed=True)

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import pytest
 
-from progress.commands import Append, CancelJob, Command, FinishAttempt
+from progress.commands import Append, CancelJob, Command, FinishAttempt, Heartbeat
 from progress.committer import Committer
 from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import Draft
+from progress.keys import ROOM, SETTLE_MS
 from progress.publisher import APPEND_EVENTS, HELD_BYTES, Publisher, as_json, progress_draft
 from progress.testing import Memory
 from tests.support.backend import ERROR, LEASE_MS, on_memory
@@ -500,3 +501,36 @@ def test_what_redis_has_lost_is_written_again_before_what_follows(bench: Bench) 
     assert publisher.finish("succeeded", "1").answer == "succeeded"
     assert bench.store.log(bench.job_id).events[: len(seen)] == seen
     assert bench.text() == "abcd"
+
+
+def test_a_worker_that_was_frozen_waits_until_others_have_spoken(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis says how long: the patience that there is for what was lost does not count."""
+    monkeypatch.setattr("progress.healing.PATIENCE_S", -1)
+    bench.store.pass_time(LEASE_MS)
+    bench.store.run(Heartbeat(LEASE_MS, ()))
+    bench.store.save()()
+    publisher = bench.publisher()
+    publisher.token("a")
+    bench.wait_for(lambda: len(bench.appends) > 2)
+    assert publisher.over is None
+    bench.store.settle()
+    publisher.flush(5)
+    event = bench.store.log(bench.job_id, 2).events[0]
+    assert (event.data["text"], event.follows, event.seq > ROOM) == ("a", 2, True)
+
+
+def test_so_does_its_end(bench: Bench) -> None:
+    bench.store.pass_time(LEASE_MS)
+    bench.store.run(Heartbeat(LEASE_MS, ()))
+    bench.store.save()()
+    ends: list[Command[Any]] = []
+
+    def settle(command: Command[Any]) -> None:
+        if isinstance(command, FinishAttempt):
+            ends.append(command)
+            if len(ends) == 2:
+                bench.memory.advance(SETTLE_MS)
+
+    bench.memory.after = settle
+    assert bench.publisher().finish("succeeded", "1").answer == "succeeded"
+    assert (len(ends), bench.store.last(bench.job_id)["follows"]) == (3, 2)

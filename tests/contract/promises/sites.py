@@ -78,6 +78,7 @@ class RedisSite:
     """A real server, emptied. Its scripts ask a key for the time, not the server's clock."""
 
     _TIME: Final = ("redis.call('TIME')", "cjson.decode(redis.call('GET', 'time'))")
+    _FOR_EVER: Final = {"server", "alive", "doubt", "time"}
     _SWEPT: Final = ("expiry", "index:")
     """What the sweeper empties once the records have gone; see keys.py."""
 
@@ -130,7 +131,8 @@ class RedisSite:
 
     def leftovers(self) -> set[str]:
         """See Site."""
-        return {key for key in keys_without_ttl(self._server) - {"server", "time"} if not key.startswith(self._SWEPT)}
+        left = keys_without_ttl(self._server) - self._FOR_EVER
+        return {key for key in left if not key.startswith(self._SWEPT)}
 
     def close(self) -> None:
         """Closes its connections."""
