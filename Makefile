@@ -35,11 +35,11 @@ format: $(VENV)/dev.stamp ## writes the source in its one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/run.stamp ## Jobcast beside its peers, measured on this machine
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/run.stamp bench/node/node_modules/.stamp ## Jobcast beside its peers, measured on this machine
+	@$(BIN)/python -m bench --write $(ARGS)
 
 clean: ## takes away what the commands above made, save the data in .jobcast
-	rm -rf $(VENV) tests/clients/node_modules dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) tests/clients/node_modules bench/node/node_modules dist htmlcov .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Made again when a lock or the package's description changes, so a pull needs no thought.
@@ -54,4 +54,10 @@ tests/clients/node_modules/.stamp: $(wildcard tests/clients/package-lock.json)
 	@if [ -n "$^" ] && command -v npm >/dev/null; then \
 		echo "set-up: npm clients for the tests" && \
 		(cd tests/clients && npm ci --ignore-scripts --no-audit --no-fund --silent) && touch $@; \
+	fi
+
+# A peer of the bench, which does without it where there is no node.
+bench/node/node_modules/.stamp: bench/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+		(cd bench/node && npm ci --ignore-scripts --no-audit --no-fund --silent) && touch $@; \
 	fi

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import results
+from bench import machine, report, results
 from bench.build import BUILT, NoCompiler, program
 from bench.processes import OTHER_CORES, BenchError, on_cores
 from bench.results import Result
 from bench.scenarios import Scenario, scenarios
 
+COMMAND = "make bench"
 QUICK_ROUNDS, QUICK_SECONDS = 2, 2.0
 
 
@@ -28,6 +29,9 @@ def main() -> int:
     if unknown := set(wanted) - set(known):
         print(f"there is no scenario {min(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
+    if options.from_results:
+        report.write(*results.read(options.from_results), known, COMMAND)
+        return 0
     try:
         program("readers")
     except NoCompiler as error:
@@ -36,9 +40,12 @@ def main() -> int:
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else 5)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else 4.0)
     out = options.out or BUILT / f"results-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    results.keep_facts(out, machine.facts())
     with on_cores(OTHER_CORES):
         for name in wanted:
             show(run(known[name], rounds, seconds, options, out), known[name])
+    if options.write:
+        report.write(*results.read(out), known, COMMAND)
     print(f"\nall figures: {out}")
     return 0
 
@@ -51,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s: minutes, and rough")
     parser.add_argument("--peers", help="only these variants, comma-separated")
     parser.add_argument("--out", type=Path, help="adds the results to this file")
+    parser.add_argument("--write", action="store_true", help="writes docs/performance.md")
+    parser.add_argument("--from-results", type=Path, help="writes docs/performance.md from a file of results")
     parser.add_argument("--lock", type=Path, help="holds this file's lock during each measurement")
     return parser
 

@@ -9,6 +9,7 @@ class Plan:
     """Streams, their readers, and what is said.
 
     ``rate`` is tokens a second in each stream; 0 is a closed loop with ``window`` tokens a stream under way.
+    ``shares_core``: Redis and the publisher need more than one core, and may use the server's as well.
     ``size`` is the length of a token's text beside its stamp. ``extra`` are further options of the readers.
     """
 
@@ -21,6 +22,7 @@ class Plan:
     warmup_s: float = 1.0
     seconds: float = 4.0
     flush_ms: int | None = None
+    shares_core: bool = False
     extra: dict[str, float] = field(default_factory=dict)
 
     @property

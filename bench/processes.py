@@ -35,7 +35,7 @@ def running(
     Args:
         cores: where it and its children run.
         log: a file for what it says; /dev/null without.
-        talks: its standard input and output are pipes.
+        talks: its standard input and output are pipes; what it complains of is shown.
     """
     leash = [sys.executable, "-m", "server.leash", str(os.getpid())]
     with contextlib.ExitStack() as stack:
@@ -47,7 +47,7 @@ def running(
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if talks else said,
-                stderr=said,
+                stderr=None if talks else said,
                 text=True,
             )
         try:

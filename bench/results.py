@@ -28,9 +28,20 @@ def keep(path: Path, result: Result) -> None:
         file.write(json.dumps(asdict(result)) + "\n")
 
 
-def read(path: Path) -> list[Result]:
-    """All results of a file."""
-    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
+def keep_facts(path: Path, facts: dict[str, str]) -> None:
+    """Notes what the results that follow are measured on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({"facts": facts}) + "\n")
+
+
+def read(path: Path) -> tuple[list[Result], dict[str, str]]:
+    """All results of a file, and what they were measured on."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    facts: dict[str, str] = {}
+    for line in lines:
+        facts = line.get("facts", facts)
+    return [Result(**line) for line in lines if "facts" not in line], facts
 
 
 def values(results: list[Result], scenario: str, variant: str, key: str) -> list[float]:

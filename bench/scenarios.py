@@ -1,11 +1,11 @@
 """What is measured: each scenario, by whom, and which of its figures count."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from bench import streaming
+from bench import publishing, recovery, streaming, submissions
 from bench.peers import PEERS, Peer
 from bench.plans import Plan
 from bench.streaming import Figures
@@ -26,7 +26,7 @@ class Scenario:
 
     name: str
     title: str
-    variants: dict[str, Callable[[float], Figures]]
+    variants: Mapping[str, Callable[[float], Figures]]
     columns: tuple[Column, ...]
     missing: dict[str, str]
     """Variants that cannot be measured here, and why."""
@@ -44,7 +44,9 @@ PACED: Final = (SHARE, P50, P99, CPU, REDIS, PUBLISHER, SERVER_CPU, *REST)
 LOOP: Final = (RATE, P50, P99, CPU, REDIS, PUBLISHER, SERVER_CPU, *REST)
 
 ALL: Final = ("jobcast", "nchan", "floor", "tutorial B", "tutorial C", "resumable-stream")
+MANY: Final = ("jobcast", "nchan", "floor", "tutorial C")
 CLOSED: Final = ("jobcast", "nchan", "floor", "tutorial B", "tutorial C")
+PAIRS: Final = Plan(500, 500, 30.0, shares_core=True)
 STALLED_PLAN: Final = Plan(1, 20, 1000.0, size=4000, seconds=6.0)
 
 
@@ -117,8 +119,8 @@ def _others() -> list[Scenario]:
 
 def _streamed() -> list[Scenario]:
     fans = [
-        streamed(f"fan-{count}", f"fan-out: 1 job × {count:,} readers × 50/s", ALL, Plan(1, count, 50.0), PACED)
-        for count in (100, 1000, 5000)
+        streamed(f"fan-{count}", f"fan-out: 1 job × {count:,} readers × 50/s", peers, Plan(1, count, 50.0), PACED)
+        for count, peers in ((100, ALL), (1000, ALL), (5000, MANY))
     ]
     hop = ("jobcast", "raw hop", "nchan")
     gaps = (Column("gaps", "gaps", 0), Column("repeats", "repeats", 0), Column("reconnects", "reconnects", 0))
@@ -126,7 +128,7 @@ def _streamed() -> list[Scenario]:
     sockets = ("jobcast", "nchan", "tutorial C")
     return [
         *fans,
-        streamed("one-to-one", "500 jobs × 1 reader × 30/s", ALL, Plan(500, 500, 30.0), PACED),
+        streamed("one-to-one", "500 jobs × 1 reader × 30/s", ALL, PAIRS, PACED),
         streamed(
             "polling",
             "the tutorial's polling: 100 readers × 50/s",
@@ -138,13 +140,17 @@ def _streamed() -> list[Scenario]:
             "closed-fan-out", "closed loop: 1 job × 1,000 readers, 8 under way", CLOSED, Plan(1, 1000, window=8), LOOP
         ),
         streamed(
-            "closed-one-to-one", "closed loop: 500 jobs × 1 reader, 4 under way", CLOSED, Plan(500, 500, window=4), LOOP
+            "closed-one-to-one",
+            "closed loop: 500 jobs × 1 reader, 4 under way",
+            CLOSED,
+            replace(PAIRS, rate=0.0, window=4),
+            LOOP,
         ),
         streamed(
             "added-latency",
             "added latency: 500 jobs × 1 reader × 30/s, beside the raw hop",
             hop,
-            Plan(500, 500, 30.0),
+            PAIRS,
             PACED,
         ),
         streamed(
@@ -167,6 +173,42 @@ def _streamed() -> list[Scenario]:
     ]
 
 
+def _work() -> list[Scenario]:
+    columns = (
+        Column("posts", "submissions/s", 0),
+        Column("post_p50_ms", "POST p50 ms", 1),
+        Column("post_p99_ms", "POST p99 ms", 1),
+    )
+    calls = (Column("call_p50_us", "a call, p50 µs", 1), Column("call_p99_us", "a call, p99 µs", 1))
+    costs = (Column("cpu_us", "process CPU µs a token", 2), Column("redis_us", "Redis CPU µs a token", 2))
+    times = (Column("told_s", "readers told, s", 2), Column("token_s", "next token, s", 2))
+    pools = {f"jobcast, --pool {pool}": partial(recovery.killed, pool) for pool in ("threads", "prefork")}
+    return [
+        Scenario(
+            "submissions",
+            "POST /v1/jobs",
+            submissions.POSTED,
+            (*columns, Column("p99_ms", "streams' p99 ms", 1), SERVER_CPU),
+            {},
+        ),
+        Scenario(
+            "messages",
+            "messages to the broker, from one process",
+            submissions.SENT,
+            (Column("sent", "messages/s", 0), P50, P99),
+            {},
+        ),
+        Scenario(
+            "publish",
+            "publishing from one process",
+            publishing.VARIANTS,
+            (Column("rate", "tokens/s", 0), *calls, *costs),
+            {},
+        ),
+        Scenario("recovery", "kill -9 of a worker and its pool, another one running", pools, times, {}),
+    ]
+
+
 def scenarios() -> dict[str, Scenario]:
     """All of them, in the order of the report."""
-    return {scenario.name: scenario for scenario in (*_streamed(), *_others())}
+    return {scenario.name: scenario for scenario in (*_streamed(), *_others(), *_work())}

@@ -11,7 +11,7 @@ from typing import Final
 
 import redis
 
-from bench.processes import running, wait_until
+from bench.processes import OTHER_CORES, running, wait_until
 from progress.connect import ping
 from progress.errors import StoreUnavailable
 from server.embedded import LOOPBACK, find_server, free_port, server_command
@@ -41,7 +41,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def site() -> Iterator[Site]:
+def site(cores: frozenset[int] = OTHER_CORES) -> Iterator[Site]:
     """A place, with its Redis at work."""
     allow_many_files()
     redis_port = free_port()
@@ -50,7 +50,7 @@ def site() -> Iterator[Site]:
         command = server_command(find_server(), redis_port, folder)
         # Peers that read slowly are to be slow, and not to be cut off by Redis.
         command += ["--client-output-buffer-limit", "pubsub 256mb 128mb 60"]
-        with running(command, log=folder / "redis.log") as process:
+        with running(command, cores=cores, log=folder / "redis.log") as process:
             found = Site(folder, free_port(), redis_port, process.pid)
             wait_until(lambda: _answers(found.redis_url), "Redis", process)
             yield found

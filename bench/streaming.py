@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from bench.build import program
 from bench.peers import Peer
 from bench.plans import Plan
 from bench.processes import (
+    OTHER_CORES,
     SERVER_CORES,
     BenchError,
     cpu_s,
@@ -75,12 +76,13 @@ def stage(peer: Peer, plan: Plan, *, count: int = 0) -> Iterator[Stage]:
     Args:
         count: tokens a stream to be published at once, each an event of its own; else as the plan has it.
     """
-    with site() as place, contextlib.ExitStack() as stack:
+    cores = _cores(plan)
+    with site(cores) as place, contextlib.ExitStack() as stack:
         (place.folder / "credit").write_bytes(bytes(4096))
         names, publisher = [str(at) for at in range(plan.streams)], None
         if peer.speech == "publisher":
-            publisher = stack.enter_context(running(_speaker(place, plan, count), talks=True))
-            names = json.loads(_line(publisher, "the publisher"))
+            publisher = stack.enter_context(running(_speaker(place, plan, count), cores=cores, talks=True))
+            names = json.loads(line(publisher, "the publisher"))
         env = {**peer.env(place), "BENCH_RATE": str(plan.rate or 1000)}
         log = place.folder / "server.log"
         server = stack.enter_context(running(peer.command(place), env, cores=SERVER_CORES, log=log))
@@ -90,6 +92,11 @@ def stage(peer: Peer, plan: Plan, *, count: int = 0) -> Iterator[Stage]:
             except BenchError as error:
                 raise BenchError(f"{error}: {log.read_text()[-500:]}") from error
         yield Stage(peer, place, server.pid, names, publisher)
+
+
+def _cores(plan: Plan) -> frozenset[int]:
+    """Where Redis and the publisher run."""
+    return OTHER_CORES | SERVER_CORES if plan.shares_core else OTHER_CORES
 
 
 def _speaker(place: Site, plan: Plan, count: int) -> list[str | Path]:
@@ -120,10 +127,10 @@ def publish_all(found: Stage, plan: Plan, count: int) -> None:
     """Publishes ``count`` tokens to each stream, and returns once they are written."""
     if found.publisher:
         _start(found.publisher)
-        _line(found.publisher, "the publisher")
+        line(found.publisher, "the publisher")
         return
     with running(_speak(found.site, found.peer, plan, count), talks=True) as process:
-        said = json.loads(_line(process, "the publisher"))
+        said = json.loads(line(process, "the publisher"))
     if said["answered"] < count * plan.streams or said["refused"]:
         raise BenchError(f"{found.peer.name} has not taken what was published: {said}")
 
@@ -134,7 +141,7 @@ def _start(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-def _line(process: "subprocess.Popen[str]", whose: str) -> str:
+def line(process: "subprocess.Popen[str]", whose: str) -> str:
     """The next line that a process says. It ends by itself in any case: nobody waits here for ever."""
     assert process.stdout
     line = process.stdout.readline()
@@ -160,21 +167,32 @@ def readers(found: Stage, plan: Plan, **options: float) -> Iterator["subprocess.
         yield process
 
 
-def measure(peer: Peer, plan: Plan) -> Figures:
-    """Runs a plan against a peer. Raises BenchError."""
+def measure(peer: Peer, plan: Plan, *, beside: Callable[[Site], Sequence[str | Path]] | None = None) -> Figures:
+    """Runs a plan against a peer.
+
+    Args:
+        beside: a command that runs during the measured time and says figures of its own.
+
+    Raises:
+        BenchError: it could not be measured.
+    """
     with stage(peer, plan) as found, readers(found, plan) as process, contextlib.ExitStack() as stack:
-        ready, failed = map(int, _line(process, "the load generator").split()[1:])
+        ready, failed = map(int, line(process, "the load generator").split()[1:])
         subscriptions = found.site.subscriptions()
         if found.publisher:
             _start(found.publisher)
         elif peer.speech != "own":
-            found.publisher = stack.enter_context(running(_speak(found.site, peer, plan, 0), talks=True))
-        _line(process, "the load generator")
+            found.publisher = stack.enter_context(
+                running(_speak(found.site, peer, plan, 0), cores=_cores(plan), talks=True)
+            )
+        line(process, "the load generator")
         before = found.snapshot()
-        _line(process, "the load generator")
+        more = stack.enter_context(running(beside(found.site), talks=True)) if beside else None
+        line(process, "the load generator")
         after = found.snapshot()
-        said = json.loads(_line(process, "the load generator"))
-        figures = {**said, **_rates(said, before, after, plan)}
+        said = json.loads(line(process, "the load generator"))
+        others = json.loads(line(more, "what ran beside")) if more else {}
+        figures = {**others, "posts_wall_s": others.get("wall_s", 0.0), **said, **_rates(said, before, after, plan)}
         figures |= {"ready": ready, "failed": failed, "subscriptions": subscriptions}
         return figures
 
@@ -206,9 +224,9 @@ def storm(peer: Peer, plan: Plan, events: int) -> Figures:
         before = found.snapshot()
         with readers(found, plan, storm=1, expect=events) as process:
             for _ in ("begin", "end"):
-                _line(process, "the load generator")
+                line(process, "the load generator")
             after = found.snapshot()
-            said = json.loads(_line(process, "the load generator"))
+            said = json.loads(line(process, "the load generator"))
     wall = said["wall_s"]
     server = after.server - before.server
     return {
@@ -224,7 +242,7 @@ def _settled(found: Stage, plan: Plan) -> None:
     """Lets a few readers come and go first: what a server loads for its first one is not a reader's share."""
     few = replace(plan, readers=10)
     with readers(found, few, idle=1, warmup=0) as process:
-        _line(process, "the load generator")
+        line(process, "the load generator")
         _start(process)
         process.wait(PATIENCE_S)
 
@@ -235,7 +253,7 @@ def idle(peer: Peer, plan: Plan) -> Figures:
         _settled(found, plan)
         empty = rss_kib(found.pids)
         with readers(found, plan, idle=1, warmup=0) as process:
-            ready, failed = map(int, _line(process, "the load generator").split()[1:])
+            ready, failed = map(int, line(process, "the load generator").split()[1:])
             grown = rss_kib(found.pids) - empty
             subscriptions = found.site.subscriptions()
             _start(process)

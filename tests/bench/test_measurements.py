@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bench import results, streaming
+from bench import publishing, recovery, results, streaming, submissions
 from bench.peers import PEERS
 from bench.plans import Plan
 from bench.results import Result
@@ -62,3 +62,35 @@ def test_a_table_shows_medians_with_their_spread_and_what_failed() -> None:
 def test_every_scenario_measures_this_server_or_says_why_not() -> None:
     for scenario in scenarios().values():
         assert any(name.startswith("jobcast") for name in [*scenario.variants, *scenario.missing]), scenario.name
+
+
+@needs_compiler
+@pytest.mark.integration
+@pytest.mark.slow
+def test_submissions_are_accepted() -> None:
+    figures = submissions.alone(0.3)
+    assert figures["accepted"] > 0
+    assert figures["refused"] == 0
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["apply_async", "enqueue"])
+def test_messages_are_sent(way: str) -> None:
+    assert submissions.sent(way, 0.2)["sent"] > 0
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.parametrize("way", publishing.WAYS.values())
+def test_tokens_are_published(way: str) -> None:
+    figures = publishing.published(way, 0.1)
+    assert figures["tokens"] > 0
+    assert figures["redis_us"] > 0
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_killed_workers_job_goes_on() -> None:
+    figures = recovery.killed("threads", 0)
+    assert 0 < figures["told_s"] <= figures["token_s"]
