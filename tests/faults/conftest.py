@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.faults.crew import guests
 from tests.faults.plays import LEASE_S
 from tests.support.live import Live
 from tests.support.rabbit_server import RabbitServer
@@ -12,13 +13,18 @@ from tests.support.rabbit_server import RabbitServer
 BROKERS: Final = ("redis", "rabbitmq")
 
 
-@pytest.fixture(params=BROKERS)
-def broker(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the settings of a Jobcast on this broker have more than others."""
+def settings_of(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the settings of a Jobcast have more than others whose broker is the parameter of a fixture."""
     if request.param == "redis":
         return {}
     server: RabbitServer = request.getfixturevalue("rabbit_server")
     return {"BROKER_URL": server.new_url()}
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of each broker."""
+    return settings_of(request)
 
 
 @pytest.fixture(scope="package")
@@ -32,8 +38,5 @@ def theatre() -> Iterator[Live]:
 @pytest.fixture
 def stage(theatre: Live) -> Iterator[Live]:
     """The same, without workers; those that a test brings go with it."""
-    before = len(theatre.children)
-    yield theatre
-    for child in theatre.children[before:]:
-        child.kill(group=True)
-        child.process.wait()
+    with guests(theatre):
+        yield theatre

@@ -3,13 +3,24 @@
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, Self
 
 from tests.support.live import Child, Live, Post
 
 POLL_S: Final = 0.1
+
+
+@contextmanager
+def guests(live: Live) -> Iterator[Live]:
+    """What is started meanwhile, workers above all, goes again."""
+    before = len(live.children)
+    yield live
+    for child in live.children[before:]:
+        child.kill(group=True)
+        child.process.wait()
 
 
 class Crew:

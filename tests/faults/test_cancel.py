@@ -10,8 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.faults.conftest import BROKERS, settings_of
 from tests.faults.following import Audience, Follower, SocketFollower, spoken
-from tests.support.live import Live
+from tests.support.beside import side_by_side
+from tests.support.live import Child, Live
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -19,14 +21,16 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 LEASE_S = 2
 STOP_S = 2
 """The longest from a cancel to the end of a task that looks whether it is to stop."""
+DELAY_S = 4
+"""Longer than it takes to cancel what waits so long."""
 JOBS = 120
 SPEECH = {"pieces": ["word "] * 400, "pause_s": 0.05}
 
 
-@pytest.fixture(scope="module")
-def house() -> Iterator[Live]:
-    """An API, and one worker for the queue ``llm``. Nobody serves ``default``."""
-    with Live(model=False, LEASE_S=str(LEASE_S)) as live:
+@pytest.fixture(scope="module", params=BROKERS)
+def house(request: pytest.FixtureRequest) -> Iterator[Live]:
+    """An API on each broker, and one worker for the queue ``llm``. Nobody serves ``default``."""
+    with Live(model=False, LEASE_S=str(LEASE_S), **settings_of(request)) as live:
         live.start_api()
         live.start_worker()
         yield live
@@ -62,20 +66,36 @@ def runs(live: Live, job_id: str, status: str = "running") -> None:
     wait_until(lambda: live.job(job_id)["status"] == status)
 
 
-def test_a_job_that_nobody_has_taken_is_cancelled_at_once(house: Live) -> None:
+def test_a_job_is_cancelled_wherever_it_is(house: Live, audience: Audience, tmp_path: Path) -> None:
+    """Each with a queue of its own, so that no other's worker is in the way."""
+    dead, long_dead, frozen = house.start_workers(*((queue, "threads", 2) for queue in ("dead", "long-dead", "frozen")))
+    side_by_side(
+        lambda: one_that_nobody_has_taken(house),
+        lambda: a_running_one(house, audience),
+        lambda: a_silent_one(house),
+        lambda: one_between_two_attempts(house),
+        lambda: one_of_a_dead_worker(house, dead, "dead", early=True),
+        lambda: one_of_a_dead_worker(house, long_dead, "long-dead", early=False),
+        lambda: one_of_a_frozen_worker(house, frozen, "frozen", tmp_path / "notes"),
+    )
+
+
+def one_that_nobody_has_taken(house: Live) -> None:
+    """Nor does a worker that comes later take it."""
     waiting = house.submit("speak", {"pieces": ["x"]}, queue="default")
-    delayed = house.submit("speak", {"pieces": ["x"]}, delay_s=1)
+    delayed = house.submit("speak", {"pieces": ["x"]}, delay_s=DELAY_S)
     for job_id in (waiting, delayed):
-        cancelled_soon(house, job_id, 1)
+        cancelled_soon(house, job_id)
     late = house.start_worker("default")
-    after = house.submit("speak", {"pieces": ["y"]}, queue="default", delay_s=1.5)
+    after = house.submit("speak", {"pieces": ["y"]}, queue="default", delay_s=DELAY_S + 0.5)
     assert house.job(after, 20)["status"] == "succeeded", "both others would have had their turn"
     for job_id in (waiting, delayed):
         assert [event["type"] for event in house.events(job_id)] == ["queued", "cancelled"]
     late.stop()
 
 
-def test_a_running_job_stops_and_keeps_what_it_has_said(house: Live, audience: Audience) -> None:
+def a_running_one(house: Live, audience: Audience) -> None:
+    """It stops, and keeps what it has said."""
     job_id = house.submit("speak", SPEECH)
     readers = [
         audience.follow(job_id),
@@ -91,29 +111,30 @@ def test_a_running_job_stops_and_keeps_what_it_has_said(house: Live, audience: A
     assert readers[0].text == "word " * len(readers[0].of("token"))
 
 
-def test_a_silent_job_stops(house: Live) -> None:
+def a_silent_one(house: Live) -> None:
+    """Its task looks whether it is to stop."""
     job_id = house.submit("silent", {"seconds": 60})
     runs(house, job_id)
     cancelled_soon(house, job_id)
     assert house.job(job_id)["result"] == {"cancelled": True}, "what it returned is kept"
 
 
-def test_a_job_between_two_attempts_gets_no_other_one(house: Live) -> None:
-    soon, late = (house.submit("fail", {"how": "retry", "after_s": after_s}) for after_s in (1, 60))
+def one_between_two_attempts(house: Live) -> None:
+    """It gets no other one."""
+    soon, late = (house.submit("fail", {"how": "retry", "after_s": after_s}) for after_s in (DELAY_S, 60))
     for job_id in (soon, late):
         runs(house, job_id, "retrying")
-        cancelled_soon(house, job_id, 1)
-    later = house.submit("speak", {"pieces": ["y"]}, delay_s=1.5)
+        cancelled_soon(house, job_id)
+    later = house.submit("speak", {"pieces": ["y"]}, delay_s=DELAY_S + 0.5)
     assert house.job(later, 20)["status"] == "succeeded", "the retry would have had its turn"
     for job_id in (soon, late):
         assert house.job(job_id)["attempt"] == 1
         assert house.job(job_id)["error"] is None
 
 
-@pytest.mark.parametrize("early", [True, False], ids=["before the loss is known", "after the lease"])
-def test_a_job_of_a_dead_worker_is_cancelled(house: Live, early: bool) -> None:
-    dying = house.start_worker("default")
-    job_id = house.submit("speak", SPEECH, queue="default")
+def one_of_a_dead_worker(house: Live, dying: Child, queue: str, *, early: bool) -> None:
+    """Before the loss is known, or after."""
+    job_id = house.submit("speak", SPEECH, queue=queue)
     wait_until(lambda: house.job(job_id)["last_seq"] > 5)
     dying.kill(group=True)
     if not early:
@@ -124,16 +145,15 @@ def test_a_job_of_a_dead_worker_is_cancelled(house: Live, early: bool) -> None:
     assert "token" in kinds
 
 
-def test_a_frozen_workers_task_stops_when_it_comes_back(house: Live, tmp_path: Path) -> None:
-    frozen = house.start_worker("default")
-    file = tmp_path / "notes"
+def one_of_a_frozen_worker(house: Live, frozen: Child, queue: str, file: Path) -> None:
+    """Its task stops when it comes back."""
     task_input = {"file": str(file), "pieces": 200, "pause_s": 0.05}
-    job_id = house.submit("journal", task_input, queue="default")
+    job_id = house.submit("journal", task_input, queue=queue)
     wait_until(lambda: house.job(job_id)["last_seq"] > 5)
     frozen.kill(signal.SIGSTOP, group=True)
     cancelled_soon(house, job_id, LEASE_S + 2)
     frozen.kill(signal.SIGCONT, group=True)
-    again = house.submit("speak", {"pieces": ["y"] * 20, "pause_s": 0.05}, queue="default")
+    again = house.submit("speak", {"pieces": ["y"] * 20, "pause_s": 0.05}, queue=queue)
     before = len(file.read_text().splitlines())
     assert house.job(again, 20)["status"] == "succeeded"
     assert len(file.read_text().splitlines()) < before + 15, "the task of a cancelled job went on"

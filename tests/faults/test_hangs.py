@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from tests.faults.plays import LEASE_S, SLACK, play
+from tests.support.beside import side_by_side
 from tests.support.live import Live
 from tests.support.waiting import wait_until
 
@@ -25,9 +26,19 @@ def pass_until(moment: float) -> None:
     wait_until(lambda: time.monotonic() > moment, max(0.0, moment - time.monotonic()) + 5)
 
 
-def test_jobs_go_on_elsewhere_while_a_task_holds_the_interpreter(stage: Live, tmp_path: Path) -> None:
+def test_what_hangs_costs_one_attempt_at_most(stage: Live, tmp_path: Path) -> None:
+    """Three sorts of that, each in a queue of its own."""
+    side_by_side(
+        lambda: while_a_task_holds_the_interpreter(stage, tmp_path / "threads"),
+        lambda: a_frozen_pool_process(stage, tmp_path / "pool"),
+        lambda: a_frozen_worker(stage, tmp_path / "prefork"),
+    )
+
+
+def while_a_task_holds_the_interpreter(stage: Live, file: Path) -> None:
+    """The jobs beside that task go on elsewhere."""
     stage.start_worker()
-    with play(stage, tmp_path / "notes", lasts_s=8) as act:
+    with play(stage, file, lasts_s=8) as act:
         gripping = stage.submit("grip", {"seconds": HANGS_S})
         wait_until(lambda: stage.job(gripping)["status"] == "running")
         lets_go = time.monotonic() + HANGS_S
@@ -43,9 +54,10 @@ def test_jobs_go_on_elsewhere_while_a_task_holds_the_interpreter(stage: Live, tm
     print(f"{took:.1f} s")
 
 
-def test_a_frozen_pool_process_costs_one_attempt(stage: Live, tmp_path: Path) -> None:
-    stage.start_worker("cpu", "prefork", 2)
-    with play(stage, tmp_path / "notes", "cpu", lasts_s=8) as act:
+def a_frozen_pool_process(stage: Live, file: Path, queue: str = "pool") -> None:
+    """Its job goes on in another one, and its place is not lost."""
+    stage.start_worker(queue, "prefork", 2)
+    with play(stage, file, queue, lasts_s=8) as act:
         frozen = act.runs_on
         os.kill(frozen, signal.SIGSTOP)
         back = time.monotonic() + HANGS_S
@@ -55,16 +67,15 @@ def test_a_frozen_pool_process_costs_one_attempt(stage: Live, tmp_path: Path) ->
         os.kill(frozen, signal.SIGCONT)
         act.end(attempts=2)
         assert act.of(1) <= before + SLACK, "the stale task went on"
-    both = [stage.submit("count", {"total": 10, "pause_s": 0.1}) for _ in range(2)]
+    both = [stage.submit("count", {"total": 10, "pause_s": 0.1}, queue=queue) for _ in range(2)]
     assert [stage.job(job_id, 10)["status"] for job_id in both] == ["succeeded"] * 2
     print(f"{took:.1f} s")
 
 
-def test_a_frozen_worker_leaves_its_children_to_their_jobs_and_others_to_its_messages(
-    stage: Live, tmp_path: Path
-) -> None:
+def a_frozen_worker(stage: Live, file: Path) -> None:
+    """It leaves its children to their jobs, and others to its messages."""
     worker = stage.start_worker("cpu", "prefork", 2)
-    with play(stage, tmp_path / "notes", "cpu", lasts_s=12) as act:
+    with play(stage, file, "cpu", lasts_s=12) as act:
         worker.kill(signal.SIGSTOP)
         swallowed = stage.submit("speak", {"pieces": ["after all"]}, queue="cpu")
         stage.start_worker("cpu", "prefork", 2)

@@ -10,7 +10,7 @@ import pytest
 
 from progress import keys
 from progress.holder import Holder
-from tests.faults.crew import Crew
+from tests.faults.crew import Crew, guests
 from tests.faults.following import Audience, Follower, spoken
 from tests.support.live import Live
 from tests.support.waiting import wait_until
@@ -37,11 +37,8 @@ def house() -> Iterator[Live]:
 @pytest.fixture
 def stage(house: Live) -> Iterator[Live]:
     """The same, left without workers."""
-    before = len(house.children)
-    yield house
-    for child in house.children[before:]:
-        child.kill(group=True)
-        child.process.wait()
+    with guests(house):
+        yield house
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 LEASE_S = 2
 POOLS = (("llm", "threads"), ("cpu", "prefork"))
-WORDS = {"pieces": ["word "] * 100, "pause_s": 0.05}
+WORDS: dict[str, Any] = {"pieces": ["word "] * 80, "pause_s": 0.05}
 SECOND = {"pieces": ["word "] * 20, "pause_s": 0.05}
 
 
@@ -81,12 +81,12 @@ def test_workers_that_are_told_to_stop_hand_their_jobs_back(broker: dict[str, An
         posts = [(queue, pool, 2) for queue, pool in POOLS]
         stopping = live.start_workers(*posts)
         talking = [live.submit("speak", WORDS, max_attempts=1, queue=queue) for queue, _ in POOLS]
-        silent = [live.submit("silent", {"seconds": 5}, max_attempts=1, queue=queue) for queue, _ in POOLS]
+        silent = [live.submit("silent", {"seconds": 4}, max_attempts=1, queue=queue) for queue, _ in POOLS]
         for job_id in talking:
             spoken(live, job_id, 3)
-        live.start_workers(*posts)
         for worker in stopping:
             worker.kill(signal.SIGTERM)
+        live.start_workers(*posts)
         for worker in stopping:
             worker.process.wait(15)
         for job_id in (*talking, *silent):
@@ -95,4 +95,4 @@ def test_workers_that_are_told_to_stop_hand_their_jobs_back(broker: dict[str, An
             (retrying,) = [event for event in live.events(job_id) if event["type"] == "retrying"]
             assert retrying["error"]["code"] == "worker_stopped"
         for job_id in talking:
-            assert final_text(live.events(job_id)) == "word " * 100
+            assert final_text(live.events(job_id)) == "".join(WORDS["pieces"])

@@ -12,8 +12,11 @@ from progress.commands import CreateJob
 from progress.connect import RedisExecutor
 from progress.jobs import NewJob
 from tasks.recovery import LOST_AFTER_S
+from tests.faults.conftest import BROKERS, settings_of
 from tests.support.backend import LIFETIMES
+from tests.support.beside import side_by_side
 from tests.support.live import Child, Live
+from tests.support.rabbit_server import RabbitServer
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -23,11 +26,11 @@ SHORT_S = 2
 WORD = {"pieces": ["word"]}
 
 
-@pytest.fixture(scope="module")
-def house() -> Iterator[Live]:
-    """An API and two workers for ``llm``. Nobody serves ``cpu``."""
+@pytest.fixture(scope="module", params=BROKERS)
+def house(request: pytest.FixtureRequest) -> Iterator[Live]:
+    """An API on each broker, and two workers for ``llm``. Nobody serves ``cpu``."""
     settings: dict[str, Any] = {"LEASE_S": str(SHORT_S), "VISIBILITY_TIMEOUT_S": str(SHORT_S)}
-    with Live(model=False, **settings) as live:
+    with Live(model=False, **settings, **settings_of(request)) as live:
         live.start_api()
         for _ in range(2):
             live.start_worker()
@@ -68,7 +71,13 @@ def succeeds(live: Live, job_id: str, within_s: float) -> dict[str, Any]:
     return job
 
 
-def test_jobs_whose_message_was_never_sent_run_also_in_a_queue_that_is_never_empty(house: Live) -> None:
+def test_what_nobody_else_would_enqueue_is_enqueued(house: Live, tmp_path: Path) -> None:
+    """Jobs without a message, and jobs that are to wait."""
+    side_by_side(lambda: jobs_whose_message_was_never_sent(house), lambda: delays(house, tmp_path))
+
+
+def jobs_whose_message_was_never_sent(house: Live) -> None:
+    """They run also in a queue that is never empty."""
     made = [unsent(house, "llm") for _ in range(5)]
     worker = house.start_worker("cpu", "threads", 1)
     others = [house.submit("count", {"total": 1, "pause_s": 0.5}) for _ in range(40)]
@@ -83,15 +92,26 @@ def test_jobs_whose_message_was_never_sent_run_also_in_a_queue_that_is_never_emp
             client.post(f"/v1/jobs/{job_id}/cancel")
 
 
-def test_jobs_run_though_the_broker_has_lost_everything(house: Live, tmp_path: Path) -> None:
+def lose_all_messages(live: Live, request: pytest.FixtureRequest) -> None:
+    """Takes from the broker all that it has."""
+    if "BROKER_URL" in live.settings:
+        server: RabbitServer = request.getfixturevalue("rabbit_server")
+        server.delete_queues()
+        return
+    with live.redis.client() as client:
+        lost = list(client.scan_iter(f"{keys.BROKER}*"))
+        assert len(lost) > 1
+        client.delete(*lost)
+
+
+def test_jobs_run_though_the_broker_has_lost_everything(
+    house: Live, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     file = tmp_path / "notes"
     running = house.submit("journal", {"file": str(file), "pieces": 40, "pause_s": 0.1})
     waiting = [house.submit("speak", WORD, queue="cpu") for _ in range(5)]
     wait_until(lambda: house.job(running)["status"] == "running")
-    with house.redis.client() as client:
-        lost = list(client.scan_iter(f"{keys.BROKER}*"))
-        assert len(lost) > 1
-        client.delete(*lost)
+    lose_all_messages(house, request)
     worker = house.start_worker("cpu")
     for job_id in waiting:
         succeeds(house, job_id, 15)
@@ -102,7 +122,8 @@ def test_jobs_run_though_the_broker_has_lost_everything(house: Live, tmp_path: P
     worker.stop()
 
 
-def test_a_delay_longer_than_the_visibility_timeout_is_kept_and_runs_once(house: Live, tmp_path: Path) -> None:
+def delays(house: Live, tmp_path: Path) -> None:
+    """One that is longer than the visibility timeout is kept as well, and its job runs once."""
     delays = (0.5, 3 * SHORT_S)
     files = [tmp_path / str(delay) for delay in delays]
     jobs = [

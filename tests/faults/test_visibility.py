@@ -9,6 +9,7 @@ import pytest
 
 from progress import keys
 from tests.faults.following import Audience, spoken
+from tests.support.beside import side_by_side
 from tests.support.live import Live
 from tests.support.waiting import wait_until
 
@@ -88,19 +89,34 @@ def run_long_jobs(live: Live, directory: Path, pieces: int) -> int:
     return sum(worker.output().count(DROPPED) for worker in workers)
 
 
-def test_the_messages_of_long_jobs_are_renewed(tmp_path: Path) -> None:
+def test_a_job_of_many_visibility_timeouts_runs_once(tmp_path: Path) -> None:
+    """Where its message is renewed, and where it comes again."""
+    for name in ("renewed", "again"):
+        (tmp_path / name).mkdir()
+    side_by_side(lambda: messages_are_renewed(tmp_path / "renewed"), lambda: messages_come_again(tmp_path / "again"))
+
+
+def messages_are_renewed(tmp_path: Path) -> None:
+    """By the worker that has them: none comes again."""
     with Live(model=False, LEASE_S=str(TIMEOUT_S), VISIBILITY_TIMEOUT_S=str(LONGER_S)) as live:
         assert run_long_jobs(live, tmp_path, round(3 * LONGER_S / PAUSE_S)) == 0
 
 
-def test_a_job_of_five_visibility_timeouts_runs_once_though_its_message_comes_again(tmp_path: Path) -> None:
+def messages_come_again(tmp_path: Path) -> None:
+    """As they did without that: they are of no use."""
     modules = "tests.support.kinds,tests.support.no_renewal"
     with Live(model=False, TASKS=modules, **SHORT) as live:
         again = run_long_jobs(live, tmp_path, PIECES)
         assert again >= 4, "no message came again, so this has shown nothing"
 
 
-def test_messages_are_renewed_also_after_connections_were_cut(tmp_path: Path) -> None:
+def test_cut_connections_make_no_job_run_twice(tmp_path: Path) -> None:
+    """Neither once, before it began, nor all the time."""
+    side_by_side(lambda: before_the_job(tmp_path), lambda: all_the_time(tmp_path))
+
+
+def before_the_job(tmp_path: Path) -> None:
+    """Messages are renewed over the new connection as well."""
     with Live(model=False, LEASE_S=str(TIMEOUT_S), VISIBILITY_TIMEOUT_S=str(LONGER_S)) as live:
         live.start_api()
         worker = live.start_worker()
@@ -115,7 +131,8 @@ def test_messages_are_renewed_also_after_connections_were_cut(tmp_path: Path) ->
         assert DROPPED not in worker.output()
 
 
-def test_jobs_run_once_though_every_connection_is_cut(tmp_path: Path) -> None:
+def all_the_time(tmp_path: Path) -> None:
+    """Once a second."""
     with (
         Live(model=False, **SHORT) as live,
         Audience(live) as audience,
