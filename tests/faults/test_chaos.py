@@ -22,7 +22,7 @@ from tests.support.live import Live
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 
 JOBS: Final = int(os.environ.get("CHAOS_JOBS", "200"))
-CHAOS_S: Final = float(os.environ.get("CHAOS_S", "80"))
+CHAOS_S: Final = float(os.environ.get("CHAOS_S", "60"))
 """How long the killer is about; what is left then runs to its end."""
 SUBMITTED: Final = 0.6
 """The part of that time over which jobs are submitted."""

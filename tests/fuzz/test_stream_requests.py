@@ -24,7 +24,7 @@ ACCEPTS = st.sampled_from(
 )
 HEADER_TEXT = st.text(string.ascii_letters + string.digits + " ,;=-_\x80\xff", max_size=20).map(str.strip)
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )

@@ -194,7 +194,7 @@ operations = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=operations)
 def test_any_operation_is_answered_or_closes_with_1008(calm: Live, message: dict[str, object]) -> None:
     async def attempt() -> None:
