@@ -8,7 +8,7 @@ FAST   := not integration and not browser and not faults and not clients and not
 SOURCE := progress server tasks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit check format bench clean
+.PHONY: help up test unit check format bench scale clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -37,6 +37,9 @@ format: $(VENV)/dev.stamp ## writes the source in its one format
 
 bench: $(VENV)/run.stamp bench/node/node_modules/.stamp ## Jobcast beside its peers, measured on this machine
 	@$(BIN)/python -m bench --write $(ARGS)
+
+scale: $(VENV)/run.stamp ## the costs of one event and one reader, and what they predict
+	@$(BIN)/python -m bench scale --write $(ARGS)
 
 clean: ## takes away what the commands above made, save the data in .jobcast
 	rm -rf $(VENV) tests/clients/node_modules bench/node/node_modules dist htmlcov .coverage .coverage.* \

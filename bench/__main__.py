@@ -1,5 +1,7 @@
 """``python -m bench [SCENARIO …]``: Jobcast and its peers side by side, by turns; medians and spread.
 
+``python -m bench scale`` measures the cost model of docs/scale.md, and what it predicts.
+
 Absolute figures drift with the machine and its load. All variants of a scenario take turns, so quote the ratios.
 """
 
@@ -11,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import machine, report, results
+from bench import machine, report, results, scale
 from bench.build import BUILT, NoCompiler, program
 from bench.processes import OTHER_CORES, BenchError, on_cores
 from bench.results import Result
@@ -26,7 +28,7 @@ def main() -> int:
     known = scenarios()
     options = _parser().parse_args()
     wanted = options.scenarios or list(known)
-    if unknown := set(wanted) - set(known):
+    if unknown := set(wanted) - {*known, *(["scale"] if wanted == ["scale"] else [])}:
         print(f"there is no scenario {min(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     if options.from_results:
@@ -40,6 +42,8 @@ def main() -> int:
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else 5)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else 4.0)
     out = options.out or BUILT / f"results-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    if wanted == ["scale"]:
+        return scaled(rounds, seconds, options)
     results.keep_facts(out, machine.facts())
     with on_cores(OTHER_CORES):
         for name in wanted:
@@ -47,6 +51,15 @@ def main() -> int:
     if options.write:
         report.write(*results.read(out), known, COMMAND)
     print(f"\nall figures: {out}")
+    return 0
+
+
+def scaled(rounds: int, seconds: float, options: argparse.Namespace) -> int:
+    """The cost model, and its check."""
+    with on_cores(OTHER_CORES):
+        units, checks = scale.run(seconds, rounds, lambda: locked(options.lock))
+    if options.write:
+        scale.write(units, checks, machine.facts())
     return 0
 
 

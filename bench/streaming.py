@@ -214,6 +214,7 @@ def _rates(said: Figures, before: Snapshot, after: Snapshot, plan: Plan) -> Figu
         "readers_us": share / rate * 1e6 if rate else 0.0,
         "foreign_cpu": max(0.0, machine - sum(used.values()) - share),
         "grown_kib": after.rss - before.rss,
+        "rss_kib": after.rss,
     }
 
 
@@ -257,4 +258,5 @@ def idle(peer: Peer, plan: Plan) -> Figures:
             grown = rss_kib(found.pids) - empty
             subscriptions = found.site.subscriptions()
             _start(process)
-    return {"ready": ready, "failed": failed, "kib_a_reader": grown / max(1, ready), "subscriptions": subscriptions}
+    figures = {"ready": ready, "failed": failed, "subscriptions": subscriptions, "empty_kib": empty}
+    return figures | {"kib_a_reader": grown / max(1, ready)}

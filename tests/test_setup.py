@@ -86,7 +86,7 @@ def test_dependencies_that_cannot_be_had_are_told_and_tried_again_next_time(clon
 
 def test_make_help_lists_every_command() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
-    for command in ("up", "test", "unit", "check", "bench", "clean"):
+    for command in ("up", "test", "unit", "check", "bench", "scale", "clean"):
         assert f"  make {command} " in told
 
 
