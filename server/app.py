@@ -16,6 +16,7 @@ from progress.listener import RedisListener
 from progress.settings import Settings
 from progress.store import Store
 from server import errors
+from server.direct import Direct
 from server.encoding import IDLE_S
 from server.guard import BodyGuard, PageHeaders
 from server.relay import keep_awake
@@ -67,6 +68,7 @@ def create_app(state: State) -> FastAPI:
     errors.install(app)
     for module in (jobs, events, service, sockets):
         app.include_router(module.router)
+    app.add_middleware(Direct, state=state)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes)
     page = page_directory()
     app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))

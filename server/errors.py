@@ -155,6 +155,15 @@ _PROBLEMS: Final[dict[type[Exception], Callable[[Any], Problem]]] = {
 }
 
 
+FORESEEN: Final = tuple(kind for kind in _PROBLEMS if kind is not RequestValidationError)
+"""What ``response_to`` has an answer for that tells more than a 500."""
+
+
+def response_to(error: Exception) -> Response:
+    """The answer to an error, where FastAPI does not give it."""
+    return problem_response(_known(error))
+
+
 async def _handle(request: Request, error: Exception) -> Response:
     problem = _known(error)
     if problem.status_code == 405 and (methods := _methods_of(request)):

@@ -47,12 +47,14 @@ class Outermost:
 class Relay(EventSourceResponse):
     """The response to one reader of one job. Everything is released when it ends, however it does."""
 
-    def __init__(self, state: State, job: Job, request: StreamRequest, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, state: State, job: Job | None, request: StreamRequest, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(_nothing(), headers={**HEADERS, **(headers or {})}, ping=0,
                          media_type=MEDIA_TYPES[request.format])  # fmt: skip
         self._state = state
         self._hub: Hub = state.hub
-        self._text = TextEncoder(request.channel, job) if request.format == "text" else None
+        self._text = TextEncoder(request.channel, job) if job and request.format == "text" else None
         self._encode: Encode = self._text.encode if self._text else encoder(request)
         self._is_sse = request.format == "sse"
         self._shares = self._is_sse and request.types is None
@@ -243,11 +245,18 @@ async def _nothing() -> Any:
     yield
 
 
-async def open_stream(state: State, job: Job, request: StreamRequest, headers: dict[str, str] | None = None) -> Relay:
-    """The live stream of one job's events. Raises JobNotFound, StoreUnavailable."""
+async def open_stream(
+    state: State, job_id: str, request: StreamRequest, *, job: Job | None = None, headers: dict[str, str] | None = None
+) -> Relay:
+    """The live stream of one job's events. Plain text needs the job's record.
+
+    Raises:
+        JobNotFound: there is no such job.
+        StoreUnavailable: Redis cannot be asked now.
+    """
     relay = Relay(state, job, request, headers)
     # Of joined text nobody could tell which part of it no longer counts.
-    await relay.open(job.id, request.after, exact=request.exact or request.format == "text")
+    await relay.open(job_id, request.after, exact=request.exact or request.format == "text")
     return relay
 
 

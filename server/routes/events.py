@@ -102,6 +102,16 @@ async def job_events(
     _last_seen: Annotated[str, last_seen(POSITION)] = "",
 ) -> Response:
     """Everything after a position, then live, until the job's last event."""
+    return await answer_events(state, job, request)
+
+
+async def answer_events(state: State, job: Job, request: Request) -> Response:
+    """The response to a request for a job's events.
+
+    Raises:
+        InvalidCursor, Problem: see ``StreamRequest.read``; 503 where no more streams may be open.
+        JobNotFound, StoreUnavailable: see ``open_stream``.
+    """
     asked = StreamRequest.read(request.headers, request.query_params)
     if asked.format == "json":
         return await page(state, job, asked)
@@ -109,7 +119,7 @@ async def job_events(
         return Response(status_code=204)
     if not state.has_room():
         return no_room(asked.format)
-    return await open_stream(state, job, asked)
+    return await open_stream(state, job.id, asked, job=job)
 
 
 async def page(state: State, job: Job, asked: StreamRequest) -> Response:

@@ -80,7 +80,7 @@ async def submit(
     job = made.job
     if asked:
         try:
-            return await open_stream(state, job, asked, headers)
+            return await open_stream(state, job.id, asked, job=job, headers=headers)
         except StoreUnavailable:
             raise made_but_unavailable(job.id, headers) from None
     if wait_s:

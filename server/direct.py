@@ -1,0 +1,75 @@
+"""The short way to a job's events: what FastAPI does for a request costs more than all the rest of opening a stream.
+
+Many open one at once when a proxy or a server comes back. So this one route is answered before FastAPI sees it, and its
+readers share what is looked up: a job whose Feed is live is known to be there, and one that many ask for together is
+read once. FastAPI still has the route, for its document and for whatever does not come by here.
+"""
+
+import asyncio
+import re
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from progress.errors import JobNotFound
+from progress.jobs import Job
+from server import errors
+from server.auth import admitted
+from server.negotiation import StreamRequest
+from server.relay import open_stream
+from server.routes.events import answer_events
+from server.schemas import is_job_id
+from server.state import State
+from server.streams import no_room
+
+PATH: Final = re.compile(r"/v1/jobs/([^/]+)/events")
+
+
+class Direct:
+    """Answers GETs of a job's events; everything else is the app's."""
+
+    def __init__(self, app: ASGIApp, *, state: State) -> None:
+        self._app = app
+        self._state = state
+        self._reading: dict[str, asyncio.Task[Job]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        if match is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await self._answer(Request(scope), match[1])
+        except errors.FORESEEN as error:
+            response = errors.response_to(error)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, job_id: str) -> Response:
+        admitted(request, self._state.settings)
+        if not is_job_id(job_id):
+            raise JobNotFound(job_id[:40])
+        feed = self._state.hub.feeds.get(job_id)
+        if feed is None or feed.closed:
+            return await answer_events(self._state, await self._job(job_id), request)
+        asked = StreamRequest.read(request.headers, request.query_params)
+        if asked.format in ("json", "text"):
+            return await answer_events(self._state, await self._job(job_id), request)
+        if not self._state.has_room():
+            return no_room(asked.format)
+        return await open_stream(self._state, job_id, asked)
+
+    async def _job(self, job_id: str) -> Job:
+        """The job as it is now; read once for all who ask together."""
+        task = self._reading.get(job_id)
+        if task is None:
+            task = self._reading[job_id] = asyncio.create_task(self._state.store.get(job_id))
+            task.add_done_callback(lambda done: self._read(job_id, done))
+        return await asyncio.shield(task)
+
+    def _read(self, job_id: str, task: "asyncio.Task[Job]") -> None:
+        del self._reading[job_id]
+        # Asked for, so that nothing complains where everyone has left.
+        task.cancelled() or task.exception()
