@@ -82,6 +82,7 @@ class Audit:
         try:
             await self._write_again()
             settled = await self._compare([feed for feed in self._feeds.values() if not feed.closed])
+            settled = settled and not self._reconnected
         except StoreUnavailable as error:
             logger.warning("audit put off: %s", error)
             settled = False
@@ -91,8 +92,11 @@ class Audit:
 
     async def _write_again(self) -> None:
         if self._reconnected:
-            await self._store.write_again()
-            self._reconnected = False
+            self._reconnected, is_all = False, False
+            try:
+                is_all = await self._store.write_again()
+            finally:
+                self._reconnected = self._reconnected or not is_all
         if self._listener.connected:
             self._store.forget()
 

@@ -72,10 +72,9 @@ class Store:
                 raise JobNotFound(job_id)
             case "ended":
                 raise JobConflict(job_id, (await self.get(job_id)).status, "it can no longer be cancelled")
-            case "again":
-                return False
+        # Also where it was asked for before: that may have been this one, and the reply to it was lost.
         self._unsynced.add(command.again(cancelled), job_id=job_id)
-        return True
+        return cancelled.answer != "again"
 
     async def delete(self, job_id: str) -> None:
         """Deletes a job.
@@ -88,15 +87,19 @@ class Store:
         if answer != "running":
             # Also where a first reply was lost, and it is gone by now.
             self._unsynced.drop(job_id)
+            self._unsynced.add(commands.DeleteJob(job_id, again=True), job_id=job_id)
         if answer == "gone":
             raise JobNotFound(job_id)
         if answer == "running":
             raise JobConflict(job_id, (await self.get(job_id)).status, "cancel it, then delete it")
 
-    async def write_again(self) -> None:
-        """Makes the last submissions and cancels once more, after a crash of Redis may have lost them."""
-        for command in self._unsynced.again():
-            await self._executor.run(command)
+    async def write_again(self) -> bool:
+        """Makes the last submissions, cancels and deletes once more, after a crash of Redis may have lost them.
+
+        Returns whether that is all: else others have to write again first what these are about.
+        """
+        replies = [await self._executor.run(command) for command in self._unsynced.again()]
+        return all(getattr(reply, "answer", reply) != "unsettled" for reply in replies)
 
     def forget(self) -> None:
         """Lets go of those that Redis has on disk by now; to be called while it answers."""

@@ -10,7 +10,7 @@ from progress.commands.command import Arg, Command, settled
 from progress.events import Draft, encode_json
 from progress.jobs import Job, NewJob
 
-Deleted = Literal["deleted", "running", "gone"]
+Deleted = Literal["deleted", "running", "gone", "unsettled"]
 
 
 @dataclass(frozen=True)
@@ -93,50 +93,62 @@ class CreateJob(Command[Created]):
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What became of a cancel, and when it was asked for (epoch ms)."""
+    """What became of a cancel; of an end that it has made when (epoch ms), the ``seq`` before it and its own.
 
-    answer: Literal["cancelled", "requested", "again", "ended", "gone"]
+    ``unsettled`` only where it was asked for before: ask again, once others have written again what Redis has
+    lost.
+    """
+
+    answer: Literal["cancelled", "requested", "again", "ended", "gone", "unsettled"]
     at: int = 0
+    before: int = 0
+    seq: int = 0
+
+
+def _settled(reply: bytes, *, again: bool) -> str:
+    answer = reply.decode()
+    return answer if again else settled(answer)
 
 
 @dataclass(frozen=True)
 class CancelJob(Command[Cancelled]):
-    """Asks for a job's end. ``before``: the answer to the same, should Redis have lost it in a crash."""
+    """Asks for a job's end. ``told``: the answer to the same, should Redis have lost it in a crash."""
 
     script = "cancel"
     job_id: str
     reason: str = "requested"
-    before: Cancelled | None = None
+    told: Cancelled | None = None
 
     def args(self) -> list[Arg]:
         """See ``cancel.lua``."""
-        before: list[Arg] = [self.before.at, self.before.answer] if self.before else ["", ""]
-        return [self.job_id, encode_json(self.reason), *before]
+        told: list[Arg] = [self.told.at, self.told.before, self.told.seq] if self.told else [""] * 3
+        return [self.job_id, encode_json(self.reason), *told]
 
     def parse(self, reply: Any) -> Cancelled:
-        """``[answer, at]``. Raises StoreUnavailable where the job may come back."""
-        answer: Any = settled(reply[0].decode())
-        return Cancelled(answer, int(reply[1]))
+        """``[answer, at, before, seq]``. Raises StoreUnavailable where the job may come back."""
+        answer: Any = _settled(reply[0], again=self.told is not None)
+        return Cancelled(answer, *map(int, reply[1:]))
 
     def again(self, answer: Cancelled) -> "CancelJob":
         """The command that asks for the same once more, should Redis have lost it in a crash."""
-        return replace(self, before=answer)
+        return replace(self, told=answer)
 
 
 @dataclass(frozen=True)
 class DeleteJob(Command[Deleted]):
-    """Deletes a job that no worker holds."""
+    """Deletes a job that no worker holds. ``again``: it was deleted before, should Redis have lost that in a crash."""
 
     script = "delete"
     job_id: str
+    again: bool = False
 
     def args(self) -> list[Arg]:
         """See ``delete.lua``."""
-        return [self.job_id]
+        return [self.job_id, int(self.again)]
 
     def parse(self, reply: Any) -> Deleted:
-        """One word. Raises StoreUnavailable where the job may come back."""
-        answer: Any = settled(reply.decode())
+        """One word. Raises StoreUnavailable where the job may come back, unless it is deleted again."""
+        answer: Any = _settled(reply, again=self.again)
         deleted: Deleted = answer
         return deleted
 

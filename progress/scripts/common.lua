@@ -226,26 +226,30 @@ local function is_lost(id, now)
   return tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) <= now
 end
 
--- Asks for a job's end; see cancel.lua. reason is JSON. at: when that was done before, or nil.
-local function cancel(id, now, reason, at)
-  local r = read(id, 'status', 'attempt', 'cancel_requested', 'server')
-  if not r[1] then return 'gone' end
-  if r[1] == 'cancelled' then return 'again' end
+-- Asks for a job's end; see cancel.lua. reason is JSON. again: of an end that was made before {when, last seq before it, its
+-- seq}, or nil. Returns the answer, and of an end made here the same three.
+local function cancel(id, now, reason, again)
+  local r = read(id, 'status', 'attempt', 'cancel_requested', 'server', 'last_seq', 'cancelled_after', 'finished_at')
+  if not r[1] then return missing(now) end
+  if r[1] == 'cancelled' then return 'again', r[6] and {r[7], r[6], r[5]} end
   if ENDED[r[1]] then return 'ended' end
+  -- What comes next is what was lost.
+  local same = again and again[2] == r[5]
   -- After a crash it may have a holder, or even an end, that this record knows nothing of yet.
-  if not at and r[1] ~= 'running' and r[4] and r[4] ~= redis.call('GET', KEY.server) and unsettled(now) then
+  if not same and r[1] ~= 'running' and r[4] and r[4] ~= redis.call('GET', KEY.server) and unsettled(now) then
     return 'unsettled'
   end
-  if r[1] == 'running' and not is_lost(id, now) then
+  if not same and r[1] == 'running' and not is_lost(id, now) then
     if r[3] then return 'again' end
     redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
     return 'requested'
   end
-  redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
+  redis.call('HSET', KEY.job .. id, 'cancel_requested', reason, 'cancelled_after', r[5])
   redis.call('HDEL', KEY.job .. id, 'error')
-  local follows = leave_room(id, now, not at and 'if needed')
-  finish(id, at or now, r[2], 'cancelled', '"reason":' .. reason .. follows)
-  return 'cancelled'
+  local leave = 'if needed'
+  if same then leave = again[3] - 1 > tonumber(r[5]) and again[3] - 1 end
+  local at, follows = same and tonumber(again[1]) or now, leave_room(id, now, leave)
+  return 'cancelled', {at, r[5], finish(id, at, r[2], 'cancelled', '"reason":' .. reason .. follows)}
 end
 
 -- Somebody reads a job, or has just left it: from now on it may go unread for as long as it was submitted with.

@@ -1,13 +1,16 @@
 -- Deletes a job that no worker holds: record, log, and its place in every list. One that still waits is cancelled
 -- first, so that whoever follows it hears its end.
--- ARGV: id
+-- ARGV: id, 1 where that was done before, should Redis have lost it in a crash: whatever the job seems to do, it goes
 -- Reply: 'deleted' | 'running' | 'gone' | 'unsettled'
-local id, now = ARGV[1], clock()
+local id, now, again = ARGV[1], clock(), ARGV[2] == '1'
 notice(now)
-local r = read(id, 'status', 'attempt', 'kind')
+local r = read(id, 'status', 'attempt', 'kind', 'queue')
 if not r[1] then return missing(now) end
-if r[1] == 'running' or r[1] == 'retrying' then return 'running' end
-if not ENDED[r[1]] then
+if again then
+  -- No event: where the first one said something, readers may have seen more before it than there is now.
+  for _, place in ipairs({KEY.leases, KEY.due, KEY.unread, KEY.queue .. r[4]}) do redis.call('ZREM', place, id) end
+elseif r[1] == 'running' or r[1] == 'retrying' then return 'running'
+elseif not ENDED[r[1]] then
   finish(id, now, r[2], 'cancelled', '"reason":"deleted"' .. leave_room(id, now, 'if needed'))
   r[1] = 'cancelled'
 end

@@ -52,30 +52,32 @@ def _made(space: Keyspace, outcome: str, job_id: str) -> Any:
     return [outcome, read_job(space, job_id)]
 
 
-def cancel(space: Keyspace, job_id: str, reason: str, at: str, before: str) -> Any:
+def cancel(space: Keyspace, job_id: str, reason: str, *again: str) -> Any:
     """cancel.lua"""
     now = space.now()
     space.notice(now)
     job = space.jobs.get(job_id)
-    if before == "requested":
-        if job is not None:
-            job.setdefault("cancel_requested", reason)
-        return [before, int(at)]
-    asked = int(at) if at else None
-    answer = space.missing(now) if job is None else space.cancel(job, now, reason, asked)
-    return [answer, now if asked is None else asked]
+    if job is None:
+        return [space.missing(now), 0, 0, 0]
+    answer, *made = space.cancel(job, now, reason, again if again[0] else ())
+    if again[0] and answer == "unsettled":
+        job.setdefault("cancel_requested", reason)
+    return [answer, *map(int, made or (0, 0, 0))]
 
 
-def delete(space: Keyspace, job_id: str) -> Any:
+def delete(space: Keyspace, job_id: str, again: str) -> Any:
     """delete.lua"""
     now = space.now()
     space.notice(now)
     job = space.jobs.get(job_id)
     if job is None:
         return space.missing(now)
-    if job["status"] in ("running", "retrying"):
+    if again == "1":
+        for listed in (space.leases, space.due, space.unread, space.queues[job["queue"]]):
+            listed.pop(job_id, None)
+    elif job["status"] in ("running", "retrying"):
         return "running"
-    if job["status"] not in ENDED:
+    elif job["status"] not in ENDED:
         follows = space.leave_room(job, now)
         space.finish(job, now, job["attempt"], "cancelled", f'"reason":"deleted"{follows}')
     for status in ("", job["status"]):

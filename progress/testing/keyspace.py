@@ -187,22 +187,26 @@ class Keyspace:
         """``is_lost`` of common.lua."""
         return max(self.grace, self.unsettled) <= now and self.leases.get(job_id, 0) <= now
 
-    def cancel(self, job: Record, now: int, reason: str, at: int | None = None) -> str:
-        """``cancel`` of common.lua, of a job that there is."""
-        if job["status"] in ENDED:
-            return "again" if job["status"] == "cancelled" else "ended"
+    def cancel(self, job: Record, now: int, reason: str, again: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """``cancel`` of common.lua, of a job that there is: the answer, and of an end its three."""
+        status, before = job["status"], job["last_seq"]
+        if status in ENDED:
+            made = (job["finished_at"], job["cancelled_after"], before) if "cancelled_after" in job else ()
+            return ("again", *made) if status == "cancelled" else ("ended",)
+        same = bool(again) and again[1] == before
         elsewhere = job.get("server", self.server) != self.server
-        if at is None and job["status"] != "running" and elsewhere and self.unsettled > now:
-            return "unsettled"
-        if job["status"] == "running" and not self.is_lost(job["id"], now):
-            again = "cancel_requested" in job
+        if not same and status != "running" and elsewhere and self.unsettled > now:
+            return ("unsettled",)
+        if not same and status == "running" and not self.is_lost(job["id"], now):
+            known = "cancel_requested" in job
             job.setdefault("cancel_requested", reason)
-            return "again" if again else "requested"
-        job["cancel_requested"] = reason
+            return ("again",) if known else ("requested",)
+        job |= {"cancel_requested": reason, "cancelled_after": before}
         job.pop("error", None)
-        follows = self.leave_room(job, now, None if at is None else 0)
-        self.finish(job, now if at is None else at, job["attempt"], "cancelled", f'"reason":{reason}{follows}')
-        return "cancelled"
+        at, upto = (int(again[0]), int(again[2]) - 1) if same else (now, None)
+        follows = self.leave_room(job, now, 0 if upto == int(before) else upto)
+        seq = self.finish(job, at, job["attempt"], "cancelled", f'"reason":{reason}{follows}')
+        return "cancelled", str(at), before, str(seq)
 
     def watched(self, job: Record, now: int, slack_ms: int) -> None:
         """``watched`` of common.lua, of a job that there is."""

@@ -25,7 +25,7 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
     for job_id in _up_to(space.unread, now, int(limit)):
         del space.unread[job_id]
         heard = space.is_heard(keys.live(job_id))
-        if heard or space.cancel(space.jobs[job_id], now, '"abandoned"') == "unsettled":
+        if heard or space.cancel(space.jobs[job_id], now, '"abandoned"')[0] == "unsettled":
             space.watched(space.jobs[job_id], now, 0)
     _forget_expired(space, now, int(limit))
     return [1, _triples(space, found)]

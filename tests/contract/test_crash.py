@@ -20,6 +20,8 @@ from progress.commands import (
     DeleteJob,
     FinishAttempt,
     Heartbeat,
+    ListJobs,
+    LongWaiting,
     Outcome,
     ReadJob,
     ReadLog,
@@ -105,9 +107,11 @@ def test_a_cancel_waits_for_the_holder_who_is_to_end_the_job(backend: Backend) -
     before = backend.log(job_id)
     asked = backend.run(CancelJob(job_id, "enough"))
     writer.crashes[0]()
-    backend.run(CancelJob(job_id, "enough").again(asked))
+    again = CancelJob(job_id, "enough").again(asked)
+    assert backend.run(again).answer == "unsettled"
     assert backend.read(job_id).status == "queued"
     writer.write_again()
+    assert backend.run(again).answer == "again"
     assert backend.log(job_id) == before
     assert backend.run(Heartbeat(LEASE_MS, ((claim, 1),))) == ["cancel"]
 
@@ -456,3 +460,72 @@ def test_a_holder_whose_lease_was_not_over_goes_on_however_long_redis_was_away()
     backend.pass_time(60_000)
     crash()
     assert (backend.append(job_id, 1, token()).answer, backend.last(job_id)["seq"]) == ("ok", 3)
+
+
+def test_a_cancel_ends_a_job_at_once_whose_holder_has_not_come_back(backend: Backend) -> None:
+    job_id = backend.create()
+    crash = backend.save()
+    backend.begin(job_id)
+    again = CancelJob(job_id, "enough").again(backend.run(CancelJob(job_id, "enough")))
+    crash()
+    assert backend.run(again).answer == "unsettled"
+    backend.settle()
+    assert backend.run(again).answer == "cancelled"
+    last = backend.last(job_id)
+    assert (last["type"], last["reason"], last["follows"]) == ("cancelled", "enough", 1)
+
+
+@pytest.mark.parametrize("first", ["cancel", "holder"])
+def test_a_cancel_comes_back_after_what_came_before_it(backend: Backend, first: str) -> None:
+    job_id = backend.create()
+    holder, api = Writer(backend), Writer(backend)
+    claim = holder.run(BeginAttempt(job_id, "w", LEASE_MS)).claim
+    holder.run(FinishAttempt(claim, 1, "retrying", ERROR, 60_000))
+    api.run(CancelJob(job_id, "enough"))
+    before = whole(backend, job_id)
+    backend.pass_time(5)
+    holder.crashes[0]()
+    if first == "cancel":
+        api.write_again()
+        assert backend.read(job_id).status == "queued"
+    holder.write_again()
+    api.write_again()
+    assert whole(backend, job_id) == before
+
+
+@pytest.mark.parametrize("room", ["room", "no room"])
+def test_a_cancel_whose_reply_was_lost_is_made_again(backend: Backend, room: str) -> None:
+    job_id = backend.create()
+    if room == "room":
+        backend.save()()
+        backend.settle()
+    crash = backend.save()
+    backend.cancel(job_id, "enough")
+    backend.pass_time(5)
+    asked = backend.run(CancelJob(job_id, "enough"))
+    assert (asked.answer, asked.before) == ("again", 1)
+    before = whole(backend, job_id)
+    assert (asked.seq == 2) == (room == "no room")
+    crash()
+    assert backend.run(CancelJob(job_id, "enough").again(asked)).answer == "cancelled"
+    assert whole(backend, job_id) == before
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "delayed", "ended"])
+def test_a_delete_that_was_lost_is_made_again_whatever_the_job_seems_to_do(backend: Backend, state: str) -> None:
+    job_id = backend.ended() if state == "ended" else backend.create(delay_s=60 if state == "delayed" else 0)
+    if state == "running":
+        backend.begin(job_id)
+    crash = backend.save()
+    backend.cancel(job_id)
+    if state == "running":
+        backend.finish(job_id, 1, "cancelled", "1")
+    assert backend.run(DeleteJob(job_id)) == "deleted"
+    crash()
+    assert [backend.run(DeleteJob(job_id, again=True)) for _ in range(2)] == ["deleted", "unsettled"]
+    backend.settle()
+    assert backend.run(DeleteJob(job_id, again=True)) == "gone"
+    assert backend.run(ReadJob(job_id)) is None
+    assert backend.run(ListJobs()) == []
+    assert (backend.swept(), backend.run(LongWaiting("llm", 0))) == ([], [])
+    assert backend.run(Heartbeat(LEASE_MS, ((backend.claim(job_id), 0),))) == ["gone"]

@@ -219,6 +219,24 @@ async def test_after_a_reconnect_what_redis_has_lost_is_submitted_again_and_its_
     await hub.close()
 
 
+async def test_after_a_reconnect_a_cancel_is_asked_for_until_others_could_speak(bench: Bench) -> None:
+    api = Store(bench.memory.async_executor, LIFETIMES)
+    hub = Hub(api, bench.memory.listener(), audit_s=60)
+    hub.start()
+    job_id = bench.store.create()
+    crash = bench.store.save()
+    bench.store.begin(job_id)
+    await api.cancel(job_id)
+    crash()
+    for listener in bench.memory.listeners:
+        listener.reconnect()
+    await until(lambda: bench.store.read(job_id).cancel_requested)
+    assert bench.store.read(job_id).status == "queued", "its holder would end it"
+    bench.memory.advance(keys.SETTLE_MS)
+    await until(lambda: bench.store.read(job_id).status == "cancelled")
+    await hub.close()
+
+
 async def test_after_a_crash_each_reader_is_told_what_it_may_have_missed(bench: Bench) -> None:
     job_id = bench.store.started(lease_ms=0)
     crash = bench.store.save()

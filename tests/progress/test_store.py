@@ -126,3 +126,26 @@ async def test_what_is_on_disk_by_now_is_not_submitted_again(bench: Bench, monke
     await bench.store.write_again()
     with pytest.raises(JobNotFound):
         await bench.store.get(job.id)
+
+
+async def test_what_was_deleted_stays_so(bench: Bench) -> None:
+    job = (await bench.store.create(new())).job
+    crash = bench.backend.save()
+    await bench.store.delete(job.id)
+    crash()
+    assert await bench.store.write_again()
+    bench.backend.settle()
+    with pytest.raises(JobNotFound):
+        await bench.store.get(job.id)
+
+
+async def test_what_another_one_has_to_write_again_first_is_asked_for_once_more(bench: Bench) -> None:
+    bench.backend.create()
+    crash = bench.backend.save()
+    job_id = bench.backend.started()
+    assert await bench.store.cancel(job_id)
+    assert not await bench.store.cancel(job_id)
+    crash()
+    assert not await bench.store.write_again()
+    bench.backend.settle()
+    assert await bench.store.write_again()

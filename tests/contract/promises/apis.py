@@ -70,8 +70,7 @@ class Api(Process):
     def _audit(self) -> None:
         try:
             if self.is_reconnected:
-                drive(self._store.write_again())
-                self.is_reconnected = False
+                self.is_reconnected = not drive(self._store.write_again())
         except StoreUnavailable:
             return
         self._store.forget()

@@ -116,7 +116,8 @@ class Promises:
                     if answer in ("ok", "cancel"):
                         self._renewed[claim.job_id, claim.attempt] = now
             case DeleteJob() if reply == "deleted":
-                assert self._statuses.get(command.job_id) not in ("running", "retrying"), "a job is deleted that runs"
+                is_running = self._statuses.get(command.job_id) in ("running", "retrying")
+                assert command.again or not is_running, "a job is deleted that runs"
                 self._deleted.add(command.job_id)
 
     def _hear(self, job_id: str, event: Event) -> None:
