@@ -44,9 +44,9 @@ def main() -> int:
     out = options.out or BUILT / f"results-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     if wanted == ["scale"]:
         return scaled(rounds, seconds, options)
-    results.keep_facts(out, machine.facts())
     with on_cores(OTHER_CORES):
         for name in wanted:
+            results.keep_facts(out, machine.facts())
             show(run(known[name], rounds, seconds, options, out), known[name])
     if options.write:
         report.write(*results.read(out), known, COMMAND)

@@ -19,7 +19,7 @@ class Plan:
     window: int = 0
     kind: Literal["sse", "ws"] = "sse"
     size: int = 8
-    warmup_s: float = 1.0
+    warmup_s: float = 0.7
     seconds: float = 4.0
     flush_ms: int | None = None
     shares_core: bool = False
@@ -29,6 +29,11 @@ class Plan:
     def fan(self) -> int:
         """Readers of each stream."""
         return self.readers // self.streams
+
+    @property
+    def publishers(self) -> int:
+        """Worker processes that its jobs are spread over, at most some hundred jobs each."""
+        return next(count for count in (4, 3, 2, 1) if count == 1 or self.streams >= 100 * count)
 
     @property
     def offered(self) -> float:

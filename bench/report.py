@@ -93,5 +93,7 @@ def tables(found: list[Result], known: dict[str, Scenario]) -> Iterator[str]:
         if len(rows) > 1:
             yield f"### {scenario.title[0].upper()}{scenario.title[1:]}\n"
             yield results.markdown(rows)
+            commits = {one.commit for one in found if one.scenario == scenario.name and one.commit}
+            yield f"Commit {', '.join(sorted(commits))}.\n" if commits else ""
             for name, why in scenario.missing.items():
                 yield f"Without {name}: {why}.\n"

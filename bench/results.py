@@ -19,6 +19,7 @@ class Result:
     turn: int
     figures: Figures
     error: str = ""
+    commit: str = ""
 
 
 def keep(path: Path, result: Result) -> None:
@@ -39,9 +40,13 @@ def read(path: Path) -> tuple[list[Result], dict[str, str]]:
     """All results of a file, and what they were measured on."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     facts: dict[str, str] = {}
+    found = []
     for line in lines:
-        facts = line.get("facts", facts)
-    return [Result(**line) for line in lines if "facts" not in line], facts
+        if "facts" in line:
+            facts = line["facts"]
+        else:
+            found.append(Result(**{**line, "commit": facts.get("commit", "")}))
+    return found, facts
 
 
 def values(results: list[Result], scenario: str, variant: str, key: str) -> list[float]:

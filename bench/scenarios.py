@@ -44,6 +44,7 @@ PACED: Final = (SHARE, P50, P99, CPU, REDIS, PUBLISHER, SERVER_CPU, *REST)
 LOOP: Final = (RATE, P50, P99, CPU, REDIS, PUBLISHER, SERVER_CPU, *REST)
 
 ALL: Final = ("jobcast", "nchan", "floor", "tutorial B", "tutorial C", "resumable-stream")
+FEW: Final = ("jobcast", "nchan", "floor", "tutorial A", "tutorial B", "tutorial C")
 MANY: Final = ("jobcast", "nchan", "floor", "tutorial C")
 CLOSED: Final = ("jobcast", "nchan", "floor", "tutorial B", "tutorial C")
 PAIRS: Final = Plan(500, 500, 30.0, shares_core=True)
@@ -83,8 +84,8 @@ def _stalled(peer: Peer, seconds: float) -> Figures:
 
 def _others() -> list[Scenario]:
     stormed, storm_missing = _present(("jobcast", "nchan"))
-    waiting, idle_missing = _present(("jobcast", "nchan", "floor", "tutorial B", "tutorial C"))
-    slow, slow_missing = _present(("jobcast", "nchan", "tutorial C"))
+    waiting, idle_missing = _present(MANY)
+    slow, slow_missing = _present(("jobcast", "nchan"))
     done = (Column("done_p50_ms", "done p50 ms", 0), Column("done_p99_ms", "done p99 ms", 0))
     stalled = {f"{peer.name}, half stalled": partial(_stalled, peer) for peer in slow}
     healthy = {f"{peer.name}, none stalled": partial(_measured, peer, STALLED_PLAN) for peer in slow}
@@ -120,22 +121,15 @@ def _others() -> list[Scenario]:
 def _streamed() -> list[Scenario]:
     fans = [
         streamed(f"fan-{count}", f"fan-out: 1 job × {count:,} readers × 50/s", peers, Plan(1, count, 50.0), PACED)
-        for count, peers in ((100, ALL), (1000, ALL), (5000, MANY))
+        for count, peers in ((100, FEW), (1000, ALL), (5000, MANY))
     ]
-    hop = ("jobcast", "raw hop", "nchan")
+    hop = ("jobcast", "raw hop")
     gaps = (Column("gaps", "gaps", 0), Column("repeats", "repeats", 0), Column("reconnects", "reconnects", 0))
     returning = Plan(1, 100, 50.0, extra={"drop_after": 40, "back_after_ms": 100})
     sockets = ("jobcast", "nchan", "tutorial C")
     return [
         *fans,
         streamed("one-to-one", "500 jobs × 1 reader × 30/s", ALL, PAIRS, PACED),
-        streamed(
-            "polling",
-            "the tutorial's polling: 100 readers × 50/s",
-            ("tutorial A", "jobcast"),
-            Plan(1, 100, 50.0),
-            PACED,
-        ),
         streamed(
             "closed-fan-out", "closed loop: 1 job × 1,000 readers, 8 under way", CLOSED, Plan(1, 1000, window=8), LOOP
         ),
@@ -151,6 +145,13 @@ def _streamed() -> list[Scenario]:
             "added latency: 500 jobs × 1 reader × 30/s, beside the raw hop",
             hop,
             PAIRS,
+            PACED,
+        ),
+        streamed(
+            "added-latency-low",
+            "the same, 500 jobs × 1 reader × 10/s",
+            hop,
+            replace(PAIRS, rate=10.0),
             PACED,
         ),
         streamed(

@@ -97,7 +97,7 @@ def one_event_each(speaker: Speaker, count: int) -> None:
         speaker.flush()
 
 
-def credit(path: Path, fan: int) -> Callable[[], float]:
+def credit(path: Path, fan: float) -> Callable[[], float]:
     """Tokens that have arrived at all of a stream's readers, from the file in which the readers count."""
     with path.open("r+b") as file:
         shared = mmap.mmap(file.fileno(), 4096)
@@ -114,7 +114,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=8)
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--window", type=int, default=4)
-    parser.add_argument("--fan", type=int, default=1)
+    parser.add_argument("--fan", type=float, default=1.0)
     parser.add_argument("--credit", type=Path)
     parser.add_argument("--flush-ms", type=int)
     options = parser.parse_args()

@@ -50,7 +50,7 @@ class Stage:
     site: Site
     server_pid: int
     names: Sequence[str]
-    publisher: "subprocess.Popen[str] | None" = None
+    publishers: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     @property
     def pids(self) -> list[int]:
@@ -59,7 +59,7 @@ class Stage:
 
     def snapshot(self) -> Snapshot:
         """As of now."""
-        publisher = cpu_s([self.publisher.pid]) if self.publisher else 0.0
+        publisher = cpu_s(process.pid for process in self.publishers)
         server = self.pids if self.peer.own_process else []
         return Snapshot(cpu_s(server), cpu_s([self.site.redis_pid]), publisher, machine_cpu_s(), rss_kib(self.pids))
 
@@ -79,10 +79,11 @@ def stage(peer: Peer, plan: Plan, *, count: int = 0) -> Iterator[Stage]:
     cores = _cores(plan)
     with site(cores) as place, contextlib.ExitStack() as stack:
         (place.folder / "credit").write_bytes(bytes(4096))
-        names, publisher = [str(at) for at in range(plan.streams)], None
+        names, publishers = [str(at) for at in range(plan.streams)], []
         if peer.speech == "publisher":
-            publisher = stack.enter_context(running(_speaker(place, plan, count), cores=cores, talks=True))
-            names = json.loads(line(publisher, "the publisher"))
+            commands = [_speaker(place, plan, count, at) for at in range(plan.publishers)]
+            publishers = [stack.enter_context(running(one, cores=cores, talks=True)) for one in commands]
+            names = [name for process in publishers for name in json.loads(line(process, "the publisher"))]
         env = {**peer.env(place), "BENCH_RATE": str(plan.rate or 1000)}
         log = place.folder / "server.log"
         server = stack.enter_context(running(peer.command(place), env, cores=SERVER_CORES, log=log))
@@ -91,7 +92,7 @@ def stage(peer: Peer, plan: Plan, *, count: int = 0) -> Iterator[Stage]:
                 wait_until(lambda: listens(place.port), peer.name, server)
             except BenchError as error:
                 raise BenchError(f"{error}: {log.read_text()[-500:]}") from error
-        yield Stage(peer, place, server.pid, names, publisher)
+        yield Stage(peer, place, server.pid, names, publishers)
 
 
 def _cores(plan: Plan) -> frozenset[int]:
@@ -99,11 +100,13 @@ def _cores(plan: Plan) -> frozenset[int]:
     return OTHER_CORES | SERVER_CORES if plan.shares_core else OTHER_CORES
 
 
-def _speaker(place: Site, plan: Plan, count: int) -> list[str | Path]:
+def _speaker(place: Site, plan: Plan, count: int, at: int) -> list[str | Path]:
     length = plan.warmup_s + plan.seconds + 1
-    options: list[Any] = ["--redis", place.redis_url, "--jobs", plan.streams, "--seconds", length, "--size", plan.size]
-    options += ["--count", count] if count else ["--rate", plan.rate, "--window", plan.window, "--fan", plan.fan]
-    options += ["--credit", place.folder / "credit"]
+    jobs = plan.streams * (at + 1) // plan.publishers - plan.streams * at // plan.publishers
+    options: list[Any] = ["--redis", place.redis_url, "--jobs", jobs, "--seconds", length, "--size", plan.size]
+    options += ["--count", count] if count else ["--rate", plan.rate, "--window", plan.window]
+    # What has arrived is counted over all streams: each publisher takes its share for its own.
+    options += ["--credit", place.folder / "credit", "--fan", plan.fan * plan.streams / jobs]
     if plan.flush_ms is not None or count:
         options += ["--flush-ms", plan.flush_ms or 0]
     return [sys.executable, "-m", "bench.speaker", *map(str, options)]
@@ -125,9 +128,11 @@ def _speak(place: Site, peer: Peer, plan: Plan, count: int) -> list[str | Path]:
 
 def publish_all(found: Stage, plan: Plan, count: int) -> None:
     """Publishes ``count`` tokens to each stream, and returns once they are written."""
-    if found.publisher:
-        _start(found.publisher)
-        line(found.publisher, "the publisher")
+    if found.publishers:
+        for process in found.publishers:
+            _start(process)
+        for process in found.publishers:
+            line(process, "the publisher")
         return
     with running(_speak(found.site, found.peer, plan, count), talks=True) as process:
         said = json.loads(line(process, "the publisher"))
@@ -179,12 +184,11 @@ def measure(peer: Peer, plan: Plan, *, beside: Callable[[Site], Sequence[str | P
     with stage(peer, plan) as found, readers(found, plan) as process, contextlib.ExitStack() as stack:
         ready, failed = map(int, line(process, "the load generator").split()[1:])
         subscriptions = found.site.subscriptions()
-        if found.publisher:
-            _start(found.publisher)
-        elif peer.speech != "own":
-            found.publisher = stack.enter_context(
-                running(_speak(found.site, peer, plan, 0), cores=_cores(plan), talks=True)
-            )
+        for publisher in found.publishers:
+            _start(publisher)
+        if peer.speech not in ("own", "publisher"):
+            speak = running(_speak(found.site, peer, plan, 0), cores=_cores(plan), talks=True)
+            found.publishers.append(stack.enter_context(speak))
         line(process, "the load generator")
         before = found.snapshot()
         more = stack.enter_context(running(beside(found.site), talks=True)) if beside else None

@@ -86,7 +86,7 @@ def test_results_come_back_as_they_were_kept(tmp_path: Path) -> None:
     path = tmp_path / "more" / "results.jsonl"
     results.keep_facts(path, {"commit": "abc"})
     results.keep(path, Result("fan-1000", "jobcast", 0, {"rate": 1.5}))
-    assert results.read(path) == ([Result("fan-1000", "jobcast", 0, {"rate": 1.5})], {"commit": "abc"})
+    assert results.read(path) == ([Result("fan-1000", "jobcast", 0, {"rate": 1.5}, commit="abc")], {"commit": "abc"})
 
 
 @pytest.mark.parametrize(("share", "expected"), [(50, 2), (99, 4), (0, 1), (100, 4)])
