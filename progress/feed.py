@@ -5,19 +5,16 @@ the Log is read after ``head``. So joining needs no held queue, pub/sub may lose
 needs no queue of its own.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Final, Literal, Protocol
 
 from progress.commands import LogPage
-from progress.events import ENDS, Event, Gap, head_of, join_tokens, sse_block
+from progress.events import ENDS, Event, Gap, head_of, sse_block
+from progress.pages import Page, Pages
 
 TAIL_BYTES: Final = 256 * 1024
 TAIL_EVENTS: Final = 512
 """A tail longer than this loses its older half; whoever wants that reads the Log."""
-PAGES: Final = 8
-"""Pages of the Log that a Feed remembers, so that many readers who start together cost one read."""
 
 Taken = Literal["taken", "known", "gap"]
 
@@ -43,29 +40,6 @@ class Follower(Reader, Protocol):
         """It is no longer in step, and has had everything up to ``cursor``."""
 
 
-class Page:
-    """A piece of a Log, shared by all who read it."""
-
-    def __init__(self, events: list[Event], cuts: frozenset[int] = frozenset()) -> None:
-        self.events = events
-        self._cuts = cuts
-
-    @cached_property
-    def joined(self) -> list[Event]:
-        """The same with neighbouring tokens joined: for readers who are behind and did not ask for exactness."""
-        return list(join_tokens(self.events, self._cuts))
-
-    @cached_property
-    def sse(self) -> bytes:
-        """All of it as SSE blocks, made once for all who read it."""
-        return b"".join([event.sse for event in self.events])
-
-    @cached_property
-    def joined_sse(self) -> bytes:
-        """The same, joined."""
-        return b"".join([event.sse for event in self.joined])
-
-
 class Feed:
     """The tail of one job's log.
 
@@ -73,7 +47,7 @@ class Feed:
     record is gone, so nothing will come any more; ``wants_readers`` that the job is cancelled when nobody reads it.
     """
 
-    def __init__(self, job_id: str, head: int, *, closed: bool) -> None:
+    def __init__(self, job_id: str, head: int, *, closed: bool, pages: Pages | None = None) -> None:
         self.job_id = job_id
         self.head = head
         self.base = head
@@ -90,7 +64,7 @@ class Feed:
         # As they came: most are never looked into, and bytes cost the garbage collector nothing.
         self._tail: list[bytes] = []
         self._tail_bytes = 0
-        self._pages: OrderedDict[int, Page] = OrderedDict()
+        self._pages = pages or Pages()
         self._sse = (-1, -1, b"")
         self._events: tuple[int, int, list[Event]] = (-1, -1, [])
 
@@ -186,20 +160,17 @@ class Feed:
 
     def remembered(self, after: int) -> Page | None:
         """The page of the Log after a cursor, if it was read a moment ago."""
-        return self._pages.get(after)
+        return self._pages.get(self, after)
 
     def remember(self, after: int, events: Iterable[Event], cuts: frozenset[int] = frozenset()) -> Page:
-        """Keeps a page for the next reader with the same cursor; a page never changes, it may only be short."""
+        """Keeps a page for the next reader with the same cursor."""
         page = Page(list(events), cuts)
-        if page.events:
-            self._pages[after] = page
-        if len(self._pages) > PAGES:
-            self._pages.popitem(last=False)
+        self._pages.keep(self, after, page)
         return page
 
     def forget_pages(self) -> None:
         """Lets the pages go: those who start together are served, and a Feed may live for hours."""
-        self._pages.clear()
+        self._pages.forget(self)
 
     def _forget_half(self) -> None:
         keep = self._tail[len(self._tail) // 2 + 1 :]

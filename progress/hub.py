@@ -7,13 +7,15 @@ from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final, TypeVar
 
 from progress import keys
+from progress.activity import ActivityReader
 from progress.audit import AUDIT_S, Audit
 from progress.commands import LogPage
 from progress.errors import JobNotFound, StoreUnavailable
 from progress.events import Event
-from progress.feed import Feed, Page, Reader
+from progress.feed import Feed, Reader
 from progress.listener import Batch, Listener
-from progress.readers import RETRY_S, ActivityReader, Entry, HubClosing, Subscription, Wakeable, Waker
+from progress.pages import Page, Pages
+from progress.readers import RETRY_S, Entry, HubClosing, Subscription, Wakeable, Waker
 from progress.store import Store
 
 __all__ = ["AUDIT_S", "RETRY_S", "ActivityReader", "Entry", "Hub", "HubClosing", "Subscription", "Wakeable", "Waker"]
@@ -47,6 +49,7 @@ class Hub:
         self.waiting: set[Wakeable] = set()
         self._store = store
         self._listener = listener
+        self._pages = Pages()
         self._opening: dict[str, _Opening] = {}
         self._reading: dict[tuple[Feed, int], asyncio.Task[LogPage]] = {}
         self._catching_up: dict[Feed, asyncio.Task[None]] = {}
@@ -120,7 +123,7 @@ class Hub:
             await self._listener.subscribe(channel)
             page = await self._store.read_log(job_id, 0, 0)
             failed.pop_all()
-        feed = self.feeds[job_id] = Feed(job_id, page.last_seq or 0, closed=page.ended)
+        feed = self.feeds[job_id] = Feed(job_id, page.last_seq or 0, closed=page.ended, pages=self._pages)
         feed.wants_readers = page.wants_readers and not page.ended
         self._watch([feed], SLACK_S)
         # It came between the answer and this line, when there was no Feed to take it.
@@ -151,6 +154,7 @@ class Hub:
         job_id = feed.job_id
         if not feed.readers and not feed.in_step and self.feeds.get(job_id) is feed and job_id not in self._opening:
             del self.feeds[job_id]
+            feed.forget_pages()
             self._listener.unsubscribe(keys.live(job_id))
             self._watch([feed], 0)
 

@@ -1,17 +1,18 @@
-"""Readers: the Subscription, one cursor into a Feed or the Log; the follower of all activity; and how both wait.
+"""Readers: the Subscription, one cursor into a Feed or the Log, and how it waits.
 
 A reader has one state, its cursor, and asks one question: what comes after it? The answer is in the Feed's tail, or in
 the Log, or not there yet. First load, re-connect, slow reader, lost message and restart are that one path.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from progress.errors import StoreUnavailable
 from progress.events import Event, Gap
-from progress.feed import Feed, Page, Reader, Writer, gap_before
+from progress.feed import Feed, Reader, Writer, gap_before
+from progress.pages import Page
 
 RETRY_S: Final = 0.25
 """How long a reader, or the Hub, waits before it asks a Redis again that did not answer."""
@@ -142,6 +143,11 @@ class Subscription:
         return self._feed.closed and self.cursor >= self._feed.head
 
     @property
+    def up_to_date(self) -> bool:
+        """Whether everything so far was read, and something may come."""
+        return not self._feed.closed and self.cursor >= self._feed.head
+
+    @property
     def lost(self) -> bool:
         """Whether it ended because the job's record is gone, and not with a last event."""
         return self._feed.lost
@@ -190,6 +196,26 @@ class Subscription:
             self.cursor = max(self.cursor, self._feed.head)
             return blocks
         page, gap = await self._read_page()
+        return self._framed(page, gap)
+
+    def take_sse(self, write: Callable[[bytes], bool]) -> bool:
+        """Writes what memory holds after the cursor, the tail or a page that others have read, and moves on past it.
+
+        Returns False where nothing is written: the Log has to be read, or ``write`` says that it cannot take more.
+        """
+        blocks = self._feed.sse_after(self.cursor)
+        if blocks is not None:
+            if blocks and not write(blocks):
+                return False
+            self.advance()
+            return True
+        page = self._feed.remembered(self.cursor)
+        if page is None or not write(self._framed(page, self._gap_before(page))):
+            return False
+        self.cursor = page.events[-1].seq
+        return True
+
+    def _framed(self, page: Page, gap: Gap | None) -> bytes:
         blocks = page.sse if self._exact else page.joined_sse
         return gap.sse + blocks if gap else blocks
 
@@ -201,10 +227,13 @@ class Subscription:
     async def _read_page(self) -> tuple[Page, Gap | None]:
         """What the Log holds after the cursor, which moves on, and what it no longer does."""
         page = await self._hub.read_page(self._feed, self.cursor)
-        first = page.events[0] if page.events else None
-        gap = gap_before(self.cursor, first, self._feed.head, self.job_id)
+        gap = self._gap_before(page)
         self.cursor = page.events[-1].seq if page.events else self._feed.head
         return page, gap
+
+    def _gap_before(self, page: Page) -> Gap | None:
+        first = page.events[0] if page.events else None
+        return gap_before(self.cursor, first, self._feed.head, self.job_id)
 
     async def batches(self, idle_s: float) -> AsyncIterator[Sequence[Entry]]:
         """Everything after the cursor, until the log's last event; an empty list after ``idle_s`` of silence.
@@ -241,37 +270,3 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class ActivityReader:
-    """One reader of the activity of all jobs: a bounded backlog, and a mark where it overflowed."""
-
-    BACKLOG: Final = 1000
-
-    def __init__(self, hub: Source) -> None:
-        self._hub = hub
-        self._waker = Waker(hub)
-        self._backlog: list[Event] = []
-        self.overflowed = False
-
-    def push(self, events: Iterable[Event]) -> None:
-        """Takes events; the backlog of a reader who is too slow is dropped, and it is told so."""
-        self._backlog.extend(events)
-        if len(self._backlog) > self.BACKLOG:
-            self._backlog.clear()
-            self.overflowed = True
-        self._waker.wake()
-
-    def missed(self) -> None:
-        """Marks that messages may have been lost, so that the reader fetches the list anew."""
-        self.overflowed = True
-        self._waker.wake()
-
-    async def next(self, idle_s: float) -> list[Event]:
-        """What came since the last call; empty after ``idle_s`` of silence. Raises HubClosing."""
-        if not self._backlog and not self.overflowed:
-            await self._waker.wait(idle_s)
-        if self._hub.closing:
-            raise HubClosing
-        events, self._backlog = self._backlog, []
-        return events

@@ -19,10 +19,9 @@ from server import errors
 from server.direct import Direct
 from server.encoding import IDLE_S
 from server.guard import BodyGuard, PageHeaders
-from server.relay import keep_awake
 from server.routes import events, jobs, service, sockets
 from server.routes.docs import docs_route
-from server.state import State
+from server.state import State, keep_awake
 from server.submission import Submissions
 from tasks.queue import CeleryQueue, JobQueue
 

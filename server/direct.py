@@ -7,6 +7,7 @@ read once. FastAPI still has the route, for its document and for whatever does n
 
 import asyncio
 import re
+from collections import deque
 from typing import Final
 
 from starlette.requests import Request
@@ -27,12 +28,52 @@ from server.streams import no_room
 PATH: Final = re.compile(r"/v1/jobs/([^/]+)/events")
 
 
+AT_ONCE: Final = 16
+"""Streams that are opened in one turn of the event loop: about 3 ms, which those who follow live have to wait."""
+
+
+class Turnstile:
+    """Lets so many pass in one turn of the event loop: what else is due there comes in between."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turning = False
+
+    async def enter(self) -> None:
+        """Returns when it is one's turn, in the order of the calls."""
+        loop = asyncio.get_running_loop()
+        if not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn)
+        if self._left and not self._waiting:
+            self._left -= 1
+            return
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _turn(self) -> None:
+        self._left = self._most
+        while self._left and self._waiting:
+            waiter = self._waiting.popleft()
+            # One that has left meanwhile is cancelled.
+            if not waiter.done():
+                waiter.set_result(None)
+                self._left -= 1
+        self._turning = self._left < self._most
+        if self._turning:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
 class Direct:
     """Answers GETs of a job's events; everything else is the app's."""
 
     def __init__(self, app: ASGIApp, *, state: State) -> None:
         self._app = app
         self._state = state
+        self._turnstile = Turnstile(AT_ONCE)
         self._reading: dict[str, asyncio.Task[Job]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,6 +82,7 @@ class Direct:
         if match is None:
             await self._app(scope, receive, send)
             return
+        await self._turnstile.enter()
         try:
             response = await self._answer(Request(scope), match[1])
         except errors.FORESEEN as error:

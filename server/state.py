@@ -1,5 +1,6 @@
 """What the routes share: one object for each app, reached through dependencies."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,3 +67,11 @@ async def get_state(connection: HTTPConnection) -> State:
 
 
 StateDep = Annotated[State, Depends(get_state)]
+
+
+async def keep_awake(relays: set[Ticking], every_s: float) -> None:
+    """Ticks every Relay, for ever. After silence of between once and twice ``every_s`` it sends its comment."""
+    while True:
+        await asyncio.sleep(every_s)
+        for relay in tuple(relays):
+            relay.tick()

@@ -185,6 +185,16 @@ def test_joining_changes_no_text_and_no_order(parts: list[tuple[str, str, str]])
         assert texts[0] == texts[1]
 
 
+@given(st.lists(st.text(), min_size=2, max_size=5), st.sampled_from(["main", "left", '","text":"']))
+def test_joined_tokens_are_what_they_would_be_if_they_were_read_and_written_anew(
+    texts: list[str], channel: str
+) -> None:
+    events = [event(seq, well_formed(text), channel=channel) for seq, text in enumerate(texts, 1)]
+    (joined,) = join_tokens(events)
+    data = {**events[-1].data, "text": "".join(one.data["text"] for one in events)}
+    assert joined.raw == encode_json(data).encode()
+
+
 @given(st.integers(0, 9_999_999_999_999))
 def test_times_are_rfc_3339_in_utc_to_the_millisecond(epoch_ms: int) -> None:
     text = rfc3339(epoch_ms)

@@ -6,8 +6,9 @@ from typing import Final
 
 from progress.commands import ReadLog
 from progress.events import Event, Gap, join_tokens
-from progress.feed import Feed, Page
+from progress.feed import Feed
 from progress.keys import SETTLE_MS
+from progress.pages import Page
 from progress.readers import Subscription, Wakeable
 from tests.contract.promises.process import drive
 from tests.contract.promises.world import World
