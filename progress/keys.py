@@ -7,6 +7,7 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | job:ID | hash | the record | RESULT_TTL_S after the end |
 | log:ID | stream | the events, entry id ``seq-0``, field ``e`` | EVENTS_TTL_S after the end |
 | idem:OWNER:KEY | string | job id and fingerprint of the body | IDEMPOTENCY_TTL_S |
+| deleted:ID | string | that a job of this id was deleted, and is not to be made again | DELETED_TTL_S |
 | index:KIND:STATUS | sorted set, all scores 0 | job ids by time; an empty part is "any" | until its jobs expire |
 | queue:QUEUE | sorted set | jobs waiting for a worker, the next one first | while not empty |
 | passed:QUEUE | string | of the last job that began before others: its score there, and the epoch ms | PASSED_TTL_S |
@@ -32,6 +33,7 @@ PREFIX: Final = "{jobcast}:"
 JOB: Final = f"{PREFIX}job:"
 LOG: Final = f"{PREFIX}log:"
 IDEMPOTENCY: Final = f"{PREFIX}idem:"
+DELETED: Final = f"{PREFIX}deleted:"
 INDEX: Final = f"{PREFIX}index:"
 QUEUE: Final = f"{PREFIX}queue:"
 PASSED: Final = f"{PREFIX}passed:"
@@ -59,6 +61,7 @@ SWEEPER_TTL_MS: Final = (1_000, 3_000)
 PASSED_TTL_S: Final = 60
 PULSE_TTL_S: Final = 3_600
 HOLDERS_TTL_S: Final = 3_600
+DELETED_TTL_S: Final = 3_600
 SETTLE_MS: Final = 3_000
 ALIVE_MS: Final = 500
 ROOM: Final = 1_000_000
@@ -76,6 +79,8 @@ def lua_table() -> str:
         "job": JOB,
         "log": LOG,
         "idem": IDEMPOTENCY,
+        "deleted": DELETED,
+        "deleted_ttl_s": str(DELETED_TTL_S),
         "index": INDEX,
         "queue": QUEUE,
         "passed": PASSED,

@@ -99,7 +99,7 @@ class Store:
         Returns whether that is all: else others have to write again first what these are about.
         """
         replies = [await self._executor.run(command) for command in self._unsynced.again()]
-        return all(getattr(reply, "answer", reply) != "unsettled" for reply in replies)
+        return all(getattr(reply, "answer", "") != "unsettled" for reply in replies)
 
     def forget(self) -> None:
         """Lets go of those that Redis has on disk by now; to be called while it answers."""

@@ -10,14 +10,14 @@ from progress.commands.command import Arg, Command, settled
 from progress.events import Draft, encode_json
 from progress.jobs import Job, NewJob
 
-Deleted = Literal["deleted", "running", "gone", "unsettled"]
+Deleted = Literal["deleted", "running", "gone"]
 
 
 @dataclass(frozen=True)
 class Created:
-    """What became of a submission (``existing``: same key, same body), and the job that there is."""
+    """What became of a submission (``existing``: same key, same body), and the job that there is; ``deleted``: was."""
 
-    outcome: Literal["created", "existing", "conflict"]
+    outcome: Literal["created", "existing", "conflict", "deleted"]
     job: Job
 
     @property
@@ -37,14 +37,14 @@ class Lifetimes:
 
 @dataclass(frozen=True)
 class CreateJob(Command[Created]):
-    """Makes a job, or finds the one that its idempotency key already made. ``at``: epoch ms of one made before."""
+    """Makes a job, or finds the one that its idempotency key already made. ``told``: that which this made before."""
 
     script = "create"
     job: NewJob
     lifetimes: Lifetimes
     idempotency_key: str = ""
     fingerprint: str = "-"
-    at: int | None = None
+    told: Job | None = None
 
     def args(self) -> list[Arg]:
         """See ``create.lua``."""
@@ -56,7 +56,7 @@ class CreateJob(Command[Created]):
             keys.IDEMPOTENCY_TTL_S,
             round(self.job.delay_s * 1000),
             Draft.of("queued", queue=self.job.queue, priority=self.job.priority).fields,
-            "" if self.at is None else self.at,
+            "" if self.told is None else self.told.created_at,
         ]
         return head + list(self._fields())
 
@@ -83,12 +83,14 @@ class CreateJob(Command[Created]):
                 yield from (name, value)
 
     def parse(self, reply: Any) -> Created:
-        """``[outcome, job]``."""
+        """``[outcome, job]``, or ``[deleted]``."""
+        if self.told and reply[0] == b"deleted":
+            return Created("deleted", self.told)
         return Created(reply[0].decode(), read_shown(reply[1]))
 
     def again(self, answer: Created) -> "CreateJob":
         """The command that makes the same job once more, should Redis have lost it in a crash."""
-        return replace(self, at=answer.job.created_at)
+        return replace(self, told=answer.job)
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,6 @@ class Cancelled:
     at: int = 0
     before: int = 0
     seq: int = 0
-
-
-def _settled(reply: bytes, *, again: bool) -> str:
-    answer = reply.decode()
-    return answer if again else settled(answer)
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,9 @@ class CancelJob(Command[Cancelled]):
 
     def parse(self, reply: Any) -> Cancelled:
         """``[answer, at, before, seq]``. Raises StoreUnavailable where the job may come back."""
-        answer: Any = _settled(reply[0], again=self.told is not None)
+        answer: Any = reply[0].decode()
+        if self.told is None:
+            settled(answer)
         return Cancelled(answer, *map(int, reply[1:]))
 
     def again(self, answer: Cancelled) -> "CancelJob":
@@ -147,8 +146,8 @@ class DeleteJob(Command[Deleted]):
         return [self.job_id, int(self.again)]
 
     def parse(self, reply: Any) -> Deleted:
-        """One word. Raises StoreUnavailable where the job may come back, unless it is deleted again."""
-        answer: Any = _settled(reply, again=self.again)
+        """One word. Raises StoreUnavailable where the job may come back."""
+        answer: Any = settled(reply.decode())
         deleted: Deleted = answer
         return deleted
 

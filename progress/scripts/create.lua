@@ -1,7 +1,7 @@
 -- Makes a job: its record, event 1 (`queued`), its place in queue and lists.
 -- ARGV: id, idempotency key ('' for none), fingerprint, idempotency TTL in s, delay in ms,
 --   inside of event 1, when it was made before, should Redis have lost it in a crash (epoch ms; '' for now), field, value, …
--- Reply: {'created' | 'existing' | 'conflict', the job, as read_job.lua shows it}
+-- Reply: {'created' | 'existing' | 'conflict', the job, as read_job.lua shows it}, or {'deleted'}: it is not made again
 local id, idem, fingerprint, now = ARGV[1], ARGV[2], ARGV[3], clock()
 local server = notice(now)
 local function made(outcome, job)
@@ -21,6 +21,7 @@ if idem ~= '' then
 end
 if redis.call('EXISTS', KEY.job .. id) == 1 then return made('created', id) end
 
+if ARGV[7] ~= '' and redis.call('EXISTS', KEY.deleted .. id) == 1 then return {'deleted'} end
 -- Of one that is made again more may have been lost: no server is known to have all of it.
 if ARGV[7] ~= '' then now, server = tonumber(ARGV[7]), '' end
 local delay = tonumber(ARGV[5])

@@ -5,7 +5,10 @@
 local id, now, again = ARGV[1], clock(), ARGV[2] == '1'
 notice(now)
 local r = read(id, 'status', 'attempt', 'kind', 'queue')
-if not r[1] then return missing(now) end
+-- Whoever has made the job may be about to write it again.
+local function bury() redis.call('SET', KEY.deleted .. id, 1, 'EX', KEY.deleted_ttl_s) end
+if again then bury() end
+if not r[1] then return again and 'gone' or missing(now) end
 if again then
   -- No event: where the first one said something, readers may have seen more before it than there is now.
   for _, place in ipairs({KEY.leases, KEY.due, KEY.unread, KEY.queue .. r[4]}) do redis.call('ZREM', place, id) end
@@ -20,4 +23,5 @@ for _, k in ipairs({r[3], ''}) do
 end
 redis.call('ZREM', KEY.expiry, id .. ' ' .. r[3] .. ' ' .. r[1])
 redis.call('DEL', KEY.job .. id, KEY.log .. id)
+bury()
 return 'deleted'

@@ -7,6 +7,7 @@ The contract suite holds the two together; where they differ, the twin is wrong.
 from typing import Any, Final
 
 from progress.jobs import ENDED
+from progress.keys import DELETED_TTL_S
 from progress.testing.keyspace import Keyspace, flat
 
 LISTED: Final = (
@@ -28,6 +29,8 @@ def create(space: Keyspace, *argv: str) -> Any:
             return _made(space, fresh if known == fingerprint else "conflict", owner)
     if job_id in space.jobs:
         return _made(space, "created", job_id)
+    if before and job_id in space.deleted:
+        return ["deleted"]
     job = space.jobs[job_id] = dict.fromkeys(("attempt", "last_seq", "append_number", "append_seq"), "0")
     job |= {"id": job_id, "status": "queued", "checkpoint_seq": "0", "created_at": str(now)}
     # Of one that is made again more may have been lost: no server is known to have all of it.
@@ -70,8 +73,10 @@ def delete(space: Keyspace, job_id: str, again: str) -> Any:
     now = space.now()
     space.notice(now)
     job = space.jobs.get(job_id)
+    if again == "1":
+        _bury(space, job_id, now)
     if job is None:
-        return space.missing(now)
+        return "gone" if again == "1" else space.missing(now)
     if again == "1":
         for listed in (space.leases, space.due, space.unread, space.queues[job["queue"]]):
             listed.pop(job_id, None)
@@ -87,7 +92,13 @@ def delete(space: Keyspace, job_id: str, again: str) -> Any:
         place.pop(job_id, None)
     for kind in ("jobs", "logs"):
         space.ttls.pop((kind, job_id), None)
+    _bury(space, job_id, now)
     return "deleted"
+
+
+def _bury(space: Keyspace, job_id: str, now: int) -> None:
+    space.deleted[job_id] = 1
+    space.ttls["deleted", job_id] = now + DELETED_TTL_S * 1000
 
 
 def read_job(space: Keyspace, job_id: str) -> Any:

@@ -30,6 +30,7 @@ class Keyspace:
         self.idempotency: dict[str, str] = {}
         self.index: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.queues: dict[str, Scores] = defaultdict(dict)
+        self.deleted: dict[str, int] = {}
         self.passed: dict[str, tuple[float, int]] = {}
         self.holders: dict[str, set[str]] = {}
         self.workers: dict[str, Scores] = defaultdict(dict)

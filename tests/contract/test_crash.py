@@ -522,10 +522,23 @@ def test_a_delete_that_was_lost_is_made_again_whatever_the_job_seems_to_do(backe
         backend.finish(job_id, 1, "cancelled", "1")
     assert backend.run(DeleteJob(job_id)) == "deleted"
     crash()
-    assert [backend.run(DeleteJob(job_id, again=True)) for _ in range(2)] == ["deleted", "unsettled"]
+    assert [backend.run(DeleteJob(job_id, again=True)) for _ in range(2)] == ["deleted", "gone"]
     backend.settle()
-    assert backend.run(DeleteJob(job_id, again=True)) == "gone"
     assert backend.run(ReadJob(job_id)) is None
     assert backend.run(ListJobs()) == []
     assert (backend.swept(), backend.run(LongWaiting("llm", 0))) == ([], [])
     assert backend.run(Heartbeat(LEASE_MS, ((backend.claim(job_id), 0),))) == ["gone"]
+
+
+@pytest.mark.parametrize("lost", ["nothing", "all"])
+def test_nobody_makes_a_job_again_that_was_deleted(backend: Backend, lost: str) -> None:
+    backend.create()
+    crash, new = backend.save(), NewJob("generate", {}, "llm")
+    again = CreateJob(new, LIFETIMES).again(backend.run(CreateJob(new, LIFETIMES)))
+    assert backend.run(DeleteJob(new.id)) == "deleted"
+    if lost == "all":
+        crash()
+        assert backend.run(DeleteJob(new.id, again=True)) == "gone"
+    assert backend.run(again).outcome == "deleted"
+    backend.settle()
+    assert backend.run(ReadJob(new.id)) is None
