@@ -18,6 +18,7 @@ from progress.committer import BACKOFF_S, Committer
 from progress.errors import AttemptOver, AttemptStale, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import MAIN_CHANNEL, Draft, encode_json, token_drafts, well_formed
 from progress.healing import SET_BACK, Healing
+from progress.threads import surviving
 
 __all__ = ["OVER", "Committer", "Publisher", "as_json", "progress_draft"]
 
@@ -163,10 +164,9 @@ class Publisher:
             self._tell(self.on_over)
 
     def _tell(self, on_over: Callable[[], None]) -> None:
-        try:
+        # What a task hooks in here runs in the threads that keep every other task alive.
+        with surviving(logger, "job %s: on_over failed", self.job_id):
             on_over()
-        except Exception:  # what a task hooks in here runs in the threads that keep every other task alive
-            logger.exception("job %s: on_over failed", self.job_id)
 
     def _settled(self) -> bool:
         written = not (self._texts or self._drafts or self._in_flight)

@@ -12,6 +12,7 @@ from typing import Final
 from progress.claims import Claims
 from progress.commands import Waiting
 from progress.errors import StoreUnavailable
+from progress.threads import surviving
 from tasks.queue import JobQueue, QueueUnavailable
 
 logger = logging.getLogger(__name__)
@@ -46,14 +47,17 @@ class Sweeper:
 
     def _run(self) -> None:
         while True:
-            try:
-                self.sweep()
-            except (StoreUnavailable, QueueUnavailable) as error:
-                logger.warning("sweep put off: %s", error)
-            except Exception:  # a thread that ends unseen would leave jobs lost for ever
-                logger.exception("sweep failed, and is tried again")
+            # Were this thread to end, jobs would be lost for ever.
+            with surviving(logger, "sweep failed, and is tried again"):
+                self._try()
             if self._closing.wait(EVERY_S):
                 return
+
+    def _try(self) -> None:
+        try:
+            self.sweep()
+        except (StoreUnavailable, QueueUnavailable) as error:
+            logger.warning("sweep put off: %s", error)
 
     def sweep(self) -> None:
         """One round. Raises StoreUnavailable, QueueUnavailable."""
