@@ -27,6 +27,12 @@ def broker(request: pytest.FixtureRequest) -> dict[str, Any]:
     return settings_of(request)
 
 
+@pytest.fixture
+def both_brokers(rabbit_server: RabbitServer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of Redis and of RabbitMQ, for what is tried on both beside each other."""
+    return {}, {"BROKER_URL": rabbit_server.new_url()}
+
+
 @pytest.fixture(scope="package")
 def theatre() -> Iterator[Live]:
     """An API on a Redis of its own, with a short lease."""

@@ -3,18 +3,21 @@
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.faults.following import final_text
-from tests.support.live import Child, Live
+from tests.support.beside import side_by_side
+from tests.support.live import Child, Live, Post
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 LEASE_S = 2
-POOLS = (("llm", "threads"), ("cpu", "prefork"))
+POSTS: list[Post] = [("llm", "threads", 2), ("cpu", "prefork", 2)]
 WORDS: dict[str, Any] = {"pieces": ["word "] * 80, "pause_s": 0.05}
 SECOND = {"pieces": ["word "] * 20, "pause_s": 0.05}
 
@@ -64,35 +67,53 @@ def test_a_killed_workers_job_goes_on_after_its_last_checkpoint(patient: Live) -
     assert text == job["result"]["text"]
 
 
-def test_a_job_that_kills_its_worker_ends_and_others_go_on(broker: dict[str, Any]) -> None:
-    with Live(model=False, LEASE_S=str(LEASE_S), **broker) as live:
-        live.start_worker("llm", "prefork", 10)
-        live.start_api()
-        poison = live.submit("fail", {"how": "crash", "after_s": 0.5})
-        others = [live.submit("speak", SECOND) for _ in range(50)]
-        assert {live.job(job_id, 30)["status"] for job_id in others} == {"succeeded"}
-        ended = live.job(poison, 30)
-        assert (ended["status"], ended["attempt"], ended["error"]["code"]) == ("failed", 3, "worker_lost")
+def test_a_job_that_kills_its_worker_ends_and_others_go_on(both_brokers: tuple[dict[str, Any], ...]) -> None:
+    with started(both_brokers, [("llm", "prefork", 10)], LEASE_S=str(LEASE_S)) as lives:
+        side_by_side(*(partial(killed_by_its_job, live) for live, _ in lives))
 
 
-def test_workers_that_are_told_to_stop_hand_their_jobs_back(broker: dict[str, Any]) -> None:
-    with Live(model=False, DRAIN_S="1", LEASE_S="30", **broker) as live:
-        live.start_api()
-        posts = [(queue, pool, 2) for queue, pool in POOLS]
-        stopping = live.start_workers(*posts)
-        talking = [live.submit("speak", WORDS, max_attempts=1, queue=queue) for queue, _ in POOLS]
-        silent = [live.submit("silent", {"seconds": 4}, max_attempts=1, queue=queue) for queue, _ in POOLS]
-        for job_id in talking:
-            spoken(live, job_id, 3)
-        for worker in stopping:
-            worker.kill(signal.SIGTERM)
-        live.start_workers(*posts)
-        for worker in stopping:
-            worker.process.wait(15)
-        for job_id in (*talking, *silent):
-            job = live.job(job_id, 30)
-            assert (job["status"], job["attempt"]) == ("succeeded", 2), "handed back at once, and that does not count"
-            (retrying,) = [event for event in live.events(job_id) if event["type"] == "retrying"]
-            assert retrying["error"]["code"] == "worker_stopped"
-        for job_id in talking:
-            assert final_text(live.events(job_id)) == "".join(WORDS["pieces"])
+def killed_by_its_job(live: Live) -> None:
+    """A worker, again and again, until that job has had its attempts."""
+    poison = live.submit("fail", {"how": "crash", "after_s": 0.5})
+    others = [live.submit("speak", SECOND) for _ in range(50)]
+    assert {live.job(job_id, 30)["status"] for job_id in others} == {"succeeded"}
+    ended = live.job(poison, 30)
+    assert (ended["status"], ended["attempt"], ended["error"]["code"]) == ("failed", 3, "worker_lost")
+
+
+def test_workers_that_are_told_to_stop_hand_their_jobs_back(both_brokers: tuple[dict[str, Any], ...]) -> None:
+    with started(both_brokers, POSTS, DRAIN_S="1", LEASE_S="30") as lives:
+        side_by_side(*(partial(told_to_stop, live, workers) for live, workers in lives))
+
+
+def told_to_stop(live: Live, stopping: list[Child]) -> None:
+    """Workers, whose jobs others go on with."""
+    queues = [queue for queue, _, _ in POSTS]
+    talking = [live.submit("speak", WORDS, max_attempts=1, queue=queue) for queue in queues]
+    silent = [live.submit("silent", {"seconds": 4}, max_attempts=1, queue=queue) for queue in queues]
+    for job_id in talking:
+        spoken(live, job_id, 3)
+    for worker in stopping:
+        worker.kill(signal.SIGTERM)
+    live.start_workers(*POSTS)
+    for worker in stopping:
+        worker.process.wait(15)
+    for job_id in (*talking, *silent):
+        job = live.job(job_id, 30)
+        assert (job["status"], job["attempt"]) == ("succeeded", 2), "handed back at once, and that does not count"
+        (retrying,) = [event for event in live.events(job_id) if event["type"] == "retrying"]
+        assert retrying["error"]["code"] == "worker_stopped"
+    for job_id in talking:
+        assert final_text(live.events(job_id)) == "".join(WORDS["pieces"])
+
+
+@contextmanager
+def started(
+    brokers: tuple[dict[str, Any], ...], posts: list[Post], **settings: Any
+) -> Iterator[list[tuple[Live, list[Child]]]]:
+    """A Jobcast on each broker, and its workers."""
+    with ExitStack() as stack:
+        lives = [stack.enter_context(Live(model=False, **settings, **broker)) for broker in brokers]
+        for live in lives:
+            live.start_api()
+        yield [(live, live.start_workers(*posts)) for live in lives]

@@ -1,7 +1,9 @@
 """The sweeper: what lost its message runs all the same, delays are kept, and no worker in particular is needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from progress.commands import CreateJob
 from progress.connect import RedisExecutor
 from progress.jobs import NewJob
 from tasks.recovery import LOST_AFTER_S
-from tests.faults.conftest import BROKERS, settings_of
 from tests.support.backend import LIFETIMES
 from tests.support.beside import side_by_side
 from tests.support.live import Child, Live
@@ -26,15 +27,39 @@ SHORT_S = 2
 WORD = {"pieces": ["word"]}
 
 
-@pytest.fixture(scope="module", params=BROKERS)
-def house(request: pytest.FixtureRequest) -> Iterator[Live]:
-    """An API on each broker, and two workers for ``llm``. Nobody serves ``cpu``."""
-    settings: dict[str, Any] = {"LEASE_S": str(SHORT_S), "VISIBILITY_TIMEOUT_S": str(SHORT_S)}
-    with Live(model=False, **settings, **settings_of(request)) as live:
-        live.start_api()
-        for _ in range(2):
-            live.start_worker()
-        yield live
+@dataclass
+class House:
+    """A Jobcast with two workers for ``llm``. Nobody serves ``cpu``."""
+
+    live: Live
+    broker: str
+    lose_all_messages: Callable[[], None]
+    """Takes from its broker all that it has."""
+
+
+@pytest.fixture(scope="module")
+def houses(rabbit_server: RabbitServer) -> Iterator[list[House]]:
+    """One on each broker."""
+    short: dict[str, Any] = {"LEASE_S": str(SHORT_S), "VISIBILITY_TIMEOUT_S": str(SHORT_S)}
+    with (
+        Live(model=False, **short) as on_redis,
+        Live(model=False, BROKER_URL=rabbit_server.new_url(), **short) as on_rabbitmq,
+    ):
+        for live in (on_redis, on_rabbitmq):
+            live.start_api()
+            live.start_workers(("llm", "threads", 50), ("llm", "threads", 50))
+        yield [
+            House(on_redis, "redis", lambda: lose_all_keys(on_redis)),
+            House(on_rabbitmq, "rabbitmq", rabbit_server.delete_queues),
+        ]
+
+
+def lose_all_keys(live: Live) -> None:
+    """Takes from a Redis all that is the broker's."""
+    with live.redis.client() as client:
+        lost = list(client.scan_iter(f"{keys.BROKER}*"))
+        assert len(lost) > 1
+        client.delete(*lost)
 
 
 def unsent(live: Live, queue: str) -> str:
@@ -71,9 +96,12 @@ def succeeds(live: Live, job_id: str, within_s: float) -> dict[str, Any]:
     return job
 
 
-def test_what_nobody_else_would_enqueue_is_enqueued(house: Live, tmp_path: Path) -> None:
+def test_what_nobody_else_would_enqueue_is_enqueued(houses: list[House], tmp_path: Path) -> None:
     """Jobs without a message, and jobs that are to wait."""
-    side_by_side(lambda: jobs_whose_message_was_never_sent(house), lambda: delays(house, tmp_path))
+    side_by_side(
+        *(partial(jobs_whose_message_was_never_sent, house.live) for house in houses),
+        *(partial(delays, house.live, tmp_path / house.broker) for house in houses),
+    )
 
 
 def jobs_whose_message_was_never_sent(house: Live) -> None:
@@ -92,26 +120,18 @@ def jobs_whose_message_was_never_sent(house: Live) -> None:
             client.post(f"/v1/jobs/{job_id}/cancel")
 
 
-def lose_all_messages(live: Live, request: pytest.FixtureRequest) -> None:
-    """Takes from the broker all that it has."""
-    if "BROKER_URL" in live.settings:
-        server: RabbitServer = request.getfixturevalue("rabbit_server")
-        server.delete_queues()
-        return
-    with live.redis.client() as client:
-        lost = list(client.scan_iter(f"{keys.BROKER}*"))
-        assert len(lost) > 1
-        client.delete(*lost)
+def test_jobs_run_though_the_broker_has_lost_everything(houses: list[House], tmp_path: Path) -> None:
+    side_by_side(
+        *(partial(all_is_lost, house.live, house.lose_all_messages, tmp_path / house.broker) for house in houses)
+    )
 
 
-def test_jobs_run_though_the_broker_has_lost_everything(
-    house: Live, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    file = tmp_path / "notes"
+def all_is_lost(house: Live, lose: Callable[[], None], file: Path) -> None:
+    """Messages that wait, and those of jobs that run."""
     running = house.submit("journal", {"file": str(file), "pieces": 40, "pause_s": 0.1})
     waiting = [house.submit("speak", WORD, queue="cpu") for _ in range(5)]
     wait_until(lambda: house.job(running)["status"] == "running")
-    lose_all_messages(house, request)
+    lose()
     worker = house.start_worker("cpu")
     for job_id in waiting:
         succeeds(house, job_id, 15)
@@ -122,10 +142,10 @@ def test_jobs_run_though_the_broker_has_lost_everything(
     worker.stop()
 
 
-def delays(house: Live, tmp_path: Path) -> None:
+def delays(house: Live, notes: Path) -> None:
     """One that is longer than the visibility timeout is kept as well, and its job runs once."""
     delays = (0.5, 3 * SHORT_S)
-    files = [tmp_path / str(delay) for delay in delays]
+    files = [notes.with_name(f"{notes.name}-{delay}") for delay in delays]
     jobs = [
         house.submit("journal", {"file": str(file), "pieces": 1}, delay_s=delay)
         for file, delay in zip(files, delays, strict=True)
@@ -136,13 +156,20 @@ def delays(house: Live, tmp_path: Path) -> None:
         assert file.read_text().splitlines() == ["1 begins", "1 0", "1 ends"]
 
 
-def test_one_worker_sweeps_and_when_it_dies_another_does(house: Live) -> None:
+def test_one_worker_sweeps_and_when_it_dies_another_does(houses: list[House]) -> None:
+    side_by_side(*(partial(one_sweeps, house.live) for house in houses))
+
+
+def one_sweeps(house: Live) -> None:
+    """Each job that is due is enqueued once."""
     workers = {child.pid: child for child in house.children if child.name.startswith("worker-llm")}
     delayed = [house.submit("speak", WORD, delay_s=1) for _ in range(20)]
     for job_id in delayed:
         succeeds(house, job_id, 10)
     for job_id in delayed:
-        assert sum(told(worker, f"job {job_id} enqueued") for worker in workers.values()) == 1
+        # It is said a moment after it is done.
+        wait_until(lambda job_id=job_id: enqueued(workers.values(), job_id) > 0)  # type: ignore[misc]
+    assert {enqueued(workers.values(), job_id) for job_id in delayed} == {1}
 
     first = sweeping(house)
     dead = workers[int(first.rpartition(":")[2])]
@@ -152,6 +179,6 @@ def test_one_worker_sweeps_and_when_it_dies_another_does(house: Live) -> None:
     assert sweeping(house, first)
 
 
-def told(worker: Child, line: str) -> int:
-    """How often a worker has logged something."""
-    return worker.output().count(line)
+def enqueued(workers: Iterable[Child], job_id: str) -> int:
+    """How often they have said that they enqueued a job."""
+    return sum(worker.output().count(f"job {job_id} enqueued") for worker in workers)

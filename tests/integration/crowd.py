@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 from tests.support.live import Live
@@ -54,12 +54,14 @@ async def crowd(live: Live, targets: Iterable[str], *, window_bytes: int = 0) ->
     try:
         for target in targets:
             spectator = Spectator(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            connection = socket.socket()
-            if window_bytes:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
-            connection.setblocking(False)
-            await loop.sock_connect(connection, ("127.0.0.1", live.port))
-            await loop.create_connection(partial(_itself, spectator), sock=connection)
+            with ExitStack() as failed:
+                connection = failed.enter_context(socket.socket())
+                if window_bytes:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+                connection.setblocking(False)
+                await loop.sock_connect(connection, ("127.0.0.1", live.port))
+                await loop.create_connection(partial(_itself, spectator), sock=connection)
+                failed.pop_all()
             spectators.append(spectator)
         yield spectators
     finally:
