@@ -537,7 +537,7 @@ async def test_when_the_hub_closes_readers_end_at_an_event_boundary(bench: Bench
             await until(lambda: bool(bench.hub.waiting))
         bench.hub.announce_close()
         with pytest.raises(HubClosing):
-            await asyncio.wait_for(reading, 1)
+            await asyncio.wait_for(reading, 10)
 
 
 async def test_a_waker_without_subscriptions_is_told_too(bench: Bench) -> None:
@@ -545,7 +545,7 @@ async def test_a_waker_without_subscriptions_is_told_too(bench: Bench) -> None:
     await until(lambda: bool(bench.hub.waiting))
     bench.hub.announce_close()
     with pytest.raises(HubClosing):
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 10)
 
 
 async def test_closing_ends_those_who_still_open_or_read(bench: Bench) -> None:

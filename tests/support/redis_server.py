@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from server.embedded import LOOPBACK, find_server, free_port
 from tests.support import aof
 from tests.support.server_process import ServerProcess
 
-START_S = 10.0
+START_S = 30.0
 
 
 class RedisServer(ServerProcess):
@@ -65,12 +66,10 @@ class RedisServer(ServerProcess):
         return [*first, *(word for name, value in options.items() for word in (f"--{name}", value)), *self._options]
 
     def _answers(self) -> bool:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.settimeout(1)
-            if probe.connect_ex((LOOPBACK, self.port)) != 0:
-                return False
+        with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as probe:
             probe.sendall(b"PING\r\n")
             return probe.recv(64)[:5] in {b"+PONG", b"-NOAU"}
+        return False
 
     def client(self) -> "redis.Redis":
         """A connection for looking inside; close it."""
