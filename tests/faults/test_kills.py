@@ -133,12 +133,12 @@ def test_whatever_becomes_of_a_worker_its_job_goes_on_soon(
         live.start_api()
         house = House(live, lease_s, tmp_path, plays)
         with Crew(live, *((scene.name, scene.pool, 2) for scene in ALONE)) as crew:
-            alone = house.begin(ALONE, lasts_s=5)
+            alone = house.begin(ALONE, lasts_s=8)
             strike(alone, list(crew.workers))
             house.go_on(alone, crew)
 
             victims = live.start_workers(*((scene.name, scene.pool, 2) for scene in SPARED))
-            spared = house.begin(SPARED, lasts_s=max(8, 2.5 * lease_s))
+            spared = house.begin(SPARED, lasts_s=max(10, 2.5 * lease_s))
             house.start_spares()
             strike(spared, victims)
             back = time.monotonic() + FROZEN * lease_s

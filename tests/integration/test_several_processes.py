@@ -27,7 +27,7 @@ def house() -> Iterator[Live]:
         live.start_worker("llm")
         api = live.start_api()
         # One that answers is not both.
-        wait_until(lambda: api.output().count(LISTENS) == 2)
+        wait_until(lambda: api.output().count(LISTENS) == 2, 30)
         yield live
 
 
@@ -46,7 +46,7 @@ def test_readers_are_spread_and_see_the_same(house: Live) -> None:
 def readers_are_spread(house: Live) -> None:
     """Both processes have readers, who see the same."""
     with Audience(house) as audience:
-        job_id = house.submit("speak", {"pieces": ["a ", "b "], "repeat": 100, "pause_s": 0.02})
+        job_id = house.submit("speak", {"pieces": ["a ", "b "], "repeat": 100, "pause_s": 0.03})
         readers = [audience.follow(job_id, exact=number % 2 == 0) for number in range(READERS)]
         for reader in readers:
             spoken(reader, 2)
@@ -65,7 +65,7 @@ def test_one_that_dies_is_started_again_and_its_readers_go_on(house: Live) -> No
             spoken(reader, 2)
         first, second = processes(house)
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: house.api is not None and house.api.output().count(LISTENS) == 3)
+        wait_until(lambda: house.api is not None and house.api.output().count(LISTENS) == 3, 30)
         assert second in processes(house)
         assert len(processes(house)) == 2
         assert "died (killed by SIGKILL); starting it again" in house.api.output()
