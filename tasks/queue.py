@@ -19,6 +19,8 @@ from tasks.template import Template
 __all__ = ["CeleryQueue", "JobQueue", "QueueUnavailable"]
 
 NOT_FOUND: Final = 404
+TEMPLATES: Final = 1_000
+"""Most templates that are kept: whoever submits may name any queue."""
 
 
 class JobQueue(Protocol):
@@ -130,6 +132,8 @@ class CeleryQueue:
             # kombu declares queues anew on each connection.
             self._producer, self._templates = producer, {}
         if (queue, priority) not in self._templates:
+            if len(self._templates) >= TEMPLATES:
+                self._templates.clear()
             caught = producer.channel.catch(
                 lambda: self._send(producer, template.JOB, queue, priority, task_id=template.TASK)
             )

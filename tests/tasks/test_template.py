@@ -121,3 +121,11 @@ def test_text_that_looks_like_a_form_stays_as_it_is() -> None:
     assert base64.b64decode(made["body"]) == b'[["the-job"], {"100%": "%s"}]'
     assert made["headers"] == {"id": "an-id", "origin": "50%@%(host)s"}
     assert made["properties"] == {"delivery_tag": "an-id"}
+
+
+def test_queues_that_only_submissions_name_fill_no_memory(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.queue.TEMPLATES", 2)
+    jobs = [Waiting(uuid7(), f"q{number}", 5) for number in range(5)]
+    assert office.queue.enqueue_all(jobs) == {}
+    assert len(office.queue._templates) <= 2
+    assert [office.queue.depth(job.queue) for job in jobs] == [1] * 5
