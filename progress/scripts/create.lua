@@ -4,6 +4,7 @@
 -- Reply: {'created' | 'existing' | 'conflict', the job, as read_job.lua shows it}, or {'deleted'}: it is not made again
 local id, idem, fingerprint, now = ARGV[1], ARGV[2], ARGV[3], clock()
 local server = notice(now)
+local again = ARGV[7] ~= ''
 local function made(outcome, job)
   return {outcome, shown(job, clock())}
 end
@@ -15,15 +16,17 @@ if idem ~= '' then
     if redis.call('EXISTS', KEY.job .. owner) == 1 then
       -- The API sends the same id again when a reply was lost.
       local fresh = owner == id and 'created' or 'existing'
-      return made(print == fingerprint and fresh or 'conflict', owner)
+      if owner == id or not again then return made(print == fingerprint and fresh or 'conflict', owner) end
+      -- Another one has been made under the key since: this one comes back without it.
+      idem = ''
     end
   end
 end
 if redis.call('EXISTS', KEY.job .. id) == 1 then return made('created', id) end
 
-if ARGV[7] ~= '' and redis.call('EXISTS', KEY.deleted .. id) == 1 then return {'deleted'} end
+if again and redis.call('EXISTS', KEY.deleted .. id) == 1 then return {'deleted'} end
 -- Of one that is made again more may have been lost: no server is known to have all of it.
-if ARGV[7] ~= '' then now, server = tonumber(ARGV[7]), '' end
+if again then now, server = tonumber(ARGV[7]), '' end
 local delay = tonumber(ARGV[5])
 redis.call('HSET', KEY.job .. id, 'id', id, 'status', 'queued', 'attempt', '0', 'last_seq', '0', 'append_number', '0',
   'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, 'server', server, unpack(ARGV, 8))

@@ -7,7 +7,7 @@ The contract suite holds the two together; where they differ, the twin is wrong.
 from typing import Any
 
 from progress.jobs import ENDED
-from progress.keys import HOLDERS_TTL_S, PASSED_TTL_S
+from progress.keys import HOLDERS_TTL_S, PASSED_TTL_S, SETTLE_MS
 from progress.testing.keyspace import REQUESTED, UNSETTLED, Keyspace, Record, flat
 
 
@@ -141,6 +141,8 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
     job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now), "append_room": str(room)}
     if outcome == "retrying":
         seq = _retry(space, job, now, value, int(delay_ms), follows)
+        if again and "cancel_requested" in job:
+            space.unread[job_id] = clock + SETTLE_MS
     else:
         ending = _ending(job, outcome, wanted, value, reason or REQUESTED)
         seq = space.finish(job, now, attempt, outcome, ending + follows)

@@ -24,7 +24,9 @@ def create(space: Keyspace, *argv: str) -> Any:
     now = int(before or clock)
     if held := space.idempotency.get(idem):
         owner, known = held.split(" ")
-        if owner in space.jobs:
+        if owner in space.jobs and before and owner != job_id:
+            idem = ""
+        elif owner in space.jobs:
             fresh = "created" if owner == job_id else "existing"
             return _made(space, fresh if known == fingerprint else "conflict", owner)
     if job_id in space.jobs:

@@ -24,9 +24,12 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
     found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
     for job_id in _up_to(space.unread, now, int(limit)):
         del space.unread[job_id]
-        heard = space.is_heard(keys.live(job_id))
-        if heard or space.cancel(space.jobs[job_id], now, '"abandoned"')[0] == "unsettled":
-            space.watched(space.jobs[job_id], now, 0)
+        job = space.jobs[job_id]
+        asked = job.get("cancel_requested", "")
+        if not asked and space.is_heard(keys.live(job_id)):
+            space.watched(job, now, 0)
+        elif space.cancel(job, now, asked or '"abandoned"')[0] == "unsettled":
+            space.unread[job_id] = now + 1000
     _forget_expired(space, now, int(limit))
     return [1, _triples(space, found)]
 

@@ -542,3 +542,31 @@ def test_nobody_makes_a_job_again_that_was_deleted(backend: Backend, lost: str) 
     assert backend.run(again).outcome == "deleted"
     backend.settle()
     assert backend.run(ReadJob(new.id)) is None
+
+
+def test_a_submission_comes_back_whoever_has_used_its_key_since(backend: Backend) -> None:
+    backend.create()
+    crash, new = backend.save(), NewJob("generate", {}, "llm")
+    again = CreateJob(new, LIFETIMES, "key", "f").again(backend.run(CreateJob(new, LIFETIMES, "key", "f")))
+    crash()
+    later = CreateJob(NewJob("generate", {}, "llm"), LIFETIMES, "key", "f")
+    assert [backend.run(command).job_id for command in (later, again, later)] == [later.job.id, new.id, later.job.id]
+    assert backend.read(new.id).status == "queued"
+
+
+def test_a_cancel_between_a_crash_and_the_end_of_an_attempt_ends_the_job() -> None:
+    # On a server test_promises.py plays it, with a clock that need not be waited for.
+    backend = on_memory()
+    backend.pass_time(0)
+    job_id = backend.started()
+    writer = Writer(backend)
+    writer.run(FinishAttempt(backend.claim(job_id), 1, "retrying", ERROR, 60_000))
+    before = whole(backend, job_id)[1]
+    writer.crashes[0]()
+    assert backend.cancel(job_id, "enough") == "requested"
+    writer.write_again()
+    assert whole(backend, job_id)[1] == before
+    assert backend.swept() == []
+    backend.settle()
+    assert backend.swept() == []
+    assert backend.last(job_id)["reason"] == "enough"
