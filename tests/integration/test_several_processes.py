@@ -20,7 +20,7 @@ READERS = 24
 """That all of them come to one of two processes happens once in eight million runs."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def house() -> Iterator[Live]:
     """A Jobcast with two API processes."""
     with Live(model=False, WORKERS="2") as live:
@@ -64,8 +64,9 @@ def test_one_that_dies_is_started_again_and_its_readers_go_on(house: Live) -> No
         for reader in readers:
             spoken(reader, 2)
         first, second = processes(house)
+        listened = house.api.output().count(LISTENS)
         os.kill(first, signal.SIGKILL)
-        wait_until(lambda: house.api is not None and house.api.output().count(LISTENS) == 3, 30)
+        wait_until(lambda: house.api is not None and house.api.output().count(LISTENS) > listened, 30)
         assert second in processes(house)
         assert len(processes(house)) == 2
         assert "died (killed by SIGKILL); starting it again" in house.api.output()
@@ -77,6 +78,12 @@ def test_one_that_dies_is_started_again_and_its_readers_go_on(house: Live) -> No
     readers_are_spread(house)
 
 
+def test_a_port_that_another_has_is_one_line_that_says_so(house: Live) -> None:
+    other = house.start("other", "-m", "server.cli", "api")
+    assert other.process.wait(20) == 1
+    assert f"port {house.port} is taken: set JOBCAST_PORT" in other.output()
+
+
 def test_all_of_them_stop_together_and_streams_end_well(house: Live) -> None:
     with Audience(house) as audience:
         job_id = house.submit("silent", {"seconds": 60})
@@ -86,9 +93,3 @@ def test_all_of_them_stop_together_and_streams_end_well(house: Live) -> None:
         pids = processes(house)
         assert house.stop_api() < 5
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-
-
-def test_a_port_that_another_has_is_one_line_that_says_so(house: Live) -> None:
-    other = house.start("other", "-m", "server.cli", "api")
-    assert other.process.wait(20) == 1
-    assert f"port {house.port} is taken: set JOBCAST_PORT" in other.output()
