@@ -5,7 +5,7 @@ the Log is read after ``head``. So joining needs no held queue, pub/sub may lose
 needs no queue of its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, Protocol
 
 from progress.commands import LogPage
@@ -15,8 +15,15 @@ from progress.pages import Page, Pages
 TAIL_BYTES: Final = 256 * 1024
 TAIL_EVENTS: Final = 512
 """A tail longer than this loses its older half; whoever wants that reads the Log."""
+_EACH: Final = TAIL_BYTES // TAIL_EVENTS
+"""What an event takes of a tail beside its bytes, so that one sum keeps both limits."""
+
+_TOKEN: Final = b'{"seq":%d,"type":"token",'
+_LINE_END: Final = ord("\n")
 
 Taken = Literal["taken", "known", "gap"]
+Framing = Callable[[str, int, Sequence[bytes], bool], bytes]
+"""Makes the bytes for all of a kind: of the job's id, the first event's ``seq``, the events, whether all are tokens."""
 
 
 class Reader(Protocol):
@@ -29,8 +36,12 @@ class Reader(Protocol):
 class Writer(Protocol):
     """Whoever takes all events at once, as they come."""
 
-    def write(self, body: bytes, raws: Sequence[bytes]) -> bool:
-        """Takes events, as SSE blocks or as they are; False where it cannot at once, and then none is taken."""
+    @property
+    def framing(self) -> Framing:
+        """What it takes, made once for all who take the same."""
+
+    def write(self, frame: bytes) -> bool:
+        """Takes a frame; False where it cannot at once, and then nothing of it is taken."""
 
 
 class Follower(Reader, Protocol):
@@ -63,10 +74,43 @@ class Feed:
         """The last ``seq`` that was heard of, as far as that is above the head."""
         # As they came: most are never looked into, and bytes cost the garbage collector nothing.
         self._tail: list[bytes] = []
-        self._tail_bytes = 0
+        self._room = TAIL_BYTES
         self._pages = pages or Pages()
         self._sse = (-1, -1, b"")
         self._events: tuple[int, int, list[Event]] = (-1, -1, [])
+
+    def hear(self, messages: Sequence[bytes]) -> bool:
+        """Takes what was published, and hands it on: each message is an event, or several, one a line.
+
+        Returns False where some before them are missing.
+
+        Raises:
+            ValueError: this is no event.
+        """
+        head, room, tail = self.head, self._room, self._tail
+        before = head
+        # Nearly every one is the next token, and nothing else of it has to be read.
+        for message in messages:
+            if not message.startswith(_TOKEN % (head + 1)) or _LINE_END in message:
+                self.head, self._room = head, room
+                return self._hear_any(messages)
+            head += 1
+            room -= len(message) + _EACH
+            tail.append(message)
+        self.head, self._room = head, room
+        if self.in_step:
+            self._write(before, messages, only_tokens=True)
+        if room < 0:
+            self._forget_half()
+        if self.readers:
+            self._wake_readers()
+        return True
+
+    def _hear_any(self, messages: Sequence[bytes]) -> bool:
+        try:
+            return "gap" not in [self.push(raw) for message in messages for raw in message.split(b"\n")]
+        finally:
+            self.wake()
 
     def push(self, raw: bytes) -> Taken:
         """Takes an encoded event, from pub/sub or from the Log. Says ``gap`` where some before it are missing.
@@ -80,14 +124,17 @@ class Feed:
                 return "known"
             self.furthest = max(self.furthest, seq)
             return "gap"
-        self.head = seq
-        if kind != b"token":
-            self.closed = self.closed or kind in ENDS
-        self._tail.append(raw)
-        self._tail_bytes += len(raw)
-        if self._tail_bytes > TAIL_BYTES or len(self._tail) > TAIL_EVENTS:
-            self._forget_half()
+        if kind in ENDS:
+            self.closed = True
+        self._keep(raw)
         return "taken"
+
+    def _keep(self, raw: bytes) -> None:
+        self.head += 1
+        self._tail.append(raw)
+        self._room -= len(raw) + _EACH
+        if self._room < 0:
+            self._forget_half()
 
     def take(self, page: LogPage) -> None:
         """Takes what was read from the Log after the head, over whatever the Log itself has lost."""
@@ -105,7 +152,7 @@ class Feed:
         self.head = self.base = seq
         self.furthest = max(self.furthest, seq)
         self._tail.clear()
-        self._tail_bytes = 0
+        self._room = TAIL_BYTES
 
     def end(self, *, lost: bool = False) -> None:
         """Marks that nothing more will come."""
@@ -139,24 +186,47 @@ class Feed:
         """Writes what is new to those in step, and tells every other reader."""
         if self.in_step:
             self._step()
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
         for reader in tuple(self.readers):
             reader.wake()
 
     def keep_step(self, writer: Writer, follower: Follower) -> None:
         """Adds one that has had everything up to the head."""
+        if self.in_step:
+            self._step()
         self.stepped = self.head
         self.in_step[writer] = follower
 
     def _step(self) -> None:
-        before, self.stepped = self.stepped, self.head
-        if before == self.head and not self.closed:
-            return
+        before = self.stepped
         # The last event, and whatever is left of the Log, is for each by itself.
-        body = None if self.closed else self.sse_after(before)
-        raws = self._tail[before - self.base :] if body else ()
-        late = [writer for writer in self.in_step if not body or not writer.write(body, raws)]
+        if self.closed or before < self.base:
+            self.stepped = self.head
+            self._fall_out(tuple(self.in_step), before)
+        elif before < self.head:
+            self._write(before, self._tail[before - self.base :], only_tokens=False)
+
+    def _write(self, before: int, raws: Sequence[bytes], *, only_tokens: bool) -> None:
+        self.stepped = self.head
+        framing, frame = None, b""
+        frames: dict[Framing, bytes] = {}
+        late: tuple[Writer, ...] = ()
+        for writer in self.in_step:
+            if writer.framing is not framing:
+                if framing:
+                    frames[framing] = frame
+                framing = writer.framing
+                frame = frames.get(framing) or framing(self.job_id, before + 1, raws, only_tokens)
+            if not writer.write(frame):
+                late = (*late, writer)
+        if late:
+            self._fall_out(late, before)
+
+    def _fall_out(self, late: Iterable[Writer], cursor: int) -> None:
         for writer in late:
-            self.in_step.pop(writer).fall_out(before)
+            self.in_step.pop(writer).fall_out(cursor)
 
     def remembered(self, after: int) -> Page | None:
         """The page of the Log after a cursor, if it was read a moment ago."""
@@ -176,7 +246,7 @@ class Feed:
         keep = self._tail[len(self._tail) // 2 + 1 :]
         self.base += len(self._tail) - len(keep)
         self._tail = keep
-        self._tail_bytes = sum(map(len, keep))
+        self._room = TAIL_BYTES - sum(map(len, keep)) - len(keep) * _EACH
 
 
 def gap_before(cursor: int, first: Event | None, end: int, job_id: str) -> Gap | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final, TypeVar
 
@@ -11,7 +11,7 @@ from progress.activity import ActivityReader
 from progress.audit import AUDIT_S, Audit
 from progress.commands import LogPage
 from progress.errors import JobNotFound, StoreUnavailable
-from progress.events import Event
+from progress.events import Event, head_of
 from progress.feed import Feed, Reader
 from progress.listener import Batch, Listener
 from progress.pages import Page, Pages
@@ -45,6 +45,7 @@ class Hub:
     def __init__(self, store: Store, listener: Listener, *, audit_s: float = AUDIT_S) -> None:
         self.closing = False
         self.feeds: dict[str, Feed] = {}
+        self._heard_by: dict[bytes, Feed] = {}
         self.activity_readers: set[ActivityReader] = set()
         self.waiting: set[Wakeable] = set()
         self._store = store
@@ -124,6 +125,7 @@ class Hub:
             page = await self._store.read_log(job_id, 0, 0)
             failed.pop_all()
         feed = self.feeds[job_id] = Feed(job_id, page.last_seq or 0, closed=page.ended, pages=self._pages)
+        self._heard_by[channel.encode()] = feed
         feed.wants_readers = page.wants_readers and not page.ended
         self._watch([feed], SLACK_S)
         # It came between the answer and this line, when there was no Feed to take it.
@@ -153,9 +155,10 @@ class Hub:
     def _drop_unread(self, feed: Feed) -> None:
         job_id = feed.job_id
         if not feed.readers and not feed.in_step and self.feeds.get(job_id) is feed and job_id not in self._opening:
-            del self.feeds[job_id]
+            channel = keys.live(job_id)
+            del self.feeds[job_id], self._heard_by[channel.encode()]
             feed.forget_pages()
-            self._listener.unsubscribe(keys.live(job_id))
+            self._listener.unsubscribe(channel)
             self._watch([feed], 0)
 
     def _watch(self, feeds: Iterable[Feed], slack_s: float) -> None:
@@ -202,28 +205,29 @@ class Hub:
         return task
 
     def _on_batch(self, batch: Batch) -> None:
-        touched: set[Feed] = set()
-        for channel, payload in batch:
-            if channel == _ACTIVITY:
-                self._on_activity(payload)
-                continue
-            job_id = channel[_LIVE:].decode()
-            feed = self.feeds.get(job_id)
-            if feed is not None:
-                touched.add(feed)
-                self._push(feed, payload)
-            elif opening := self._opening.get(job_id):
-                opening.heard = max(opening.heard, Event.parse(payload[payload.rfind(b"\n") + 1 :]).seq)
-        for feed in touched:
-            feed.wake()
-
-    def _push(self, feed: Feed, payload: bytes) -> None:
-        for raw in payload.split(b"\n") if b"\n" in payload else (payload,):
-            if feed.push(raw) == "gap":
+        news: dict[bytes, list[bytes]] = {}
+        for channel, message in batch:
+            if channel in news:
+                news[channel].append(message)
+            else:
+                news[channel] = [message]
+        feeds = self._heard_by
+        for channel, messages in news.items():
+            feed = feeds.get(channel)
+            if feed is None:
+                self._hear_elsewhere(channel, messages)
+            elif not feed.hear(messages):
                 self._catch_up(feed)
 
-    def _on_activity(self, payload: bytes) -> None:
-        events = [Event.parse(payload)]
+    def _hear_elsewhere(self, channel: bytes, messages: Sequence[bytes]) -> None:
+        if channel == _ACTIVITY:
+            self._on_activity(messages)
+        elif opening := self._opening.get(channel[_LIVE:].decode()):
+            last = messages[-1]
+            opening.heard = max(opening.heard, head_of(last[last.rfind(b"\n") + 1 :])[0])
+
+    def _on_activity(self, messages: Iterable[bytes]) -> None:
+        events = list(map(Event.parse, messages))
         for reader in self.activity_readers:
             reader.push(events)
 

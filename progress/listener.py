@@ -71,25 +71,27 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._asked = False
         self._reader.feed(data)
+        replies = self._reader.gets
         batch: Batch = []
         try:
-            while (reply := self._reader.gets()) is not False:
-                self._take(reply, batch)
+            while (reply := replies()) is not False:
+                if type(reply) is list and reply[0] == b"message":
+                    batch.append((reply[1], reply[2]))
+                else:
+                    self._take(reply)
         except hiredis.ProtocolError as error:
             self.abort(error)
         if batch:
             self._on_batch(batch)
 
-    def _take(self, reply: Any, batch: Batch) -> None:
+    def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.ReplyError):
             self.abort(reply)
             return
         if not self.good:
             self.good = True
             self._on_good()
-        if isinstance(reply, list) and reply[0] == b"message":
-            batch.append((reply[1], reply[2]))
-        elif isinstance(reply, list) and reply[0] == b"subscribe":
+        if isinstance(reply, list) and reply[0] == b"subscribe":
             self._on_subscribed(reply[1])
 
     def connection_lost(self, error: Exception | None) -> None:

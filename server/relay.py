@@ -19,11 +19,12 @@ from progress.jobs import Job
 from server.encoding import HEADERS, PING, RETRY_MS, Encode, TextBroken, TextEncoder, encoder, goodbye
 from server.negotiation import MEDIA_TYPES, StreamRequest
 from server.state import State
-from server.wire import Wire
+from server.wire import Wire, chunk, chunks
 
 RELAYS: Final = "jobcast.relays"
 SEND: Final = "jobcast.send"
 RETRY: Final = b"retry: %d\n" % RETRY_MS
+RETRY_CHUNK: Final = chunk(RETRY)
 AT_ONCE_BYTES: Final = 64 * 1024
 """A reader who is behind gets about so much in one turn of the event loop: those who follow live wait for it."""
 
@@ -258,7 +259,7 @@ class Relay(EventSourceResponse):
         if not body:
             return
         first, self._first, self._quiet = self._first and self._is_sse, False, False
-        if self._wire and (not first or self._wire.write(RETRY, ())) and self._wire.write(body, ()):
+        if self._wire and (not first or self._wire.write(RETRY_CHUNK)) and self._wire.write(chunks.of(body)):
             return
         # Where a wire took that line and no more, it comes once more: it only says when to come back.
         await self._send(_chunk(RETRY + body if first else body))

@@ -12,25 +12,58 @@ from typing import Any, Final, Self
 from starlette.types import Send
 from websockets.protocol import State
 
+from progress.events import sse_block
+from progress.feed import Framing
+
 HTTP_PARTS: Final = ("transport", "flow", "disconnected", "chunked_encoding", "response_started", "response_complete")
 SOCKET_PARTS: Final = ("transport", "writable", "disconnected", "close_sent", "conn")
+_TOKEN_BLOCK: Final = b"id: %d\nevent: token\ndata: %b\n\n"
 
 
-class _Last:
-    """What was framed last, for all who write the same one after another."""
+class _Chunks:
+    """Chunks of a body (RFC 9112 §7.1), and the last one for all who send the same one after another."""
 
-    body = b""
-    chunk = b""
-    raws: Sequence[bytes] = ()
-    messages = b""
+    __slots__ = ("_body", "_last")
+
+    def __init__(self) -> None:
+        self._body = self._last = b""
+
+    def of(self, body: bytes) -> bytes:
+        """A body as a chunk."""
+        if body is not self._body:
+            self._body, self._last = body, chunk(body)
+        return self._last
+
+
+chunks: Final = _Chunks()
+
+
+def chunk(body: bytes) -> bytes:
+    """A chunk of a body (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def sse_chunk(_job_id: str, first: int, raws: Sequence[bytes], tokens: bool) -> bytes:
+    """Events as SSE blocks in one chunk."""
+    if not tokens:
+        return chunk(b"".join(map(sse_block, raws)))
+    if len(raws) == 1:
+        return chunk(_TOKEN_BLOCK % (first, raws[0]))
+    return chunk(b"".join([_TOKEN_BLOCK % (seq, raw) for seq, raw in enumerate(raws, first)]))
+
+
+def messages(_job_id: str, _first: int, raws: Sequence[bytes], _tokens: bool) -> bytes:
+    """Events as text messages of a WebSocket."""
+    return b"".join(map(text_message, raws))
 
 
 class Wire:
-    """Writes chunks of one HTTP response."""
+    """Writes chunks of one HTTP response: SSE blocks."""
 
-    __slots__ = ("_cycle", "_flow", "_write")
+    __slots__ = ("_cycle", "_flow", "_write", "framing")
 
     def __init__(self, cycle: Any) -> None:
+        self.framing = sse_chunk
         self._cycle = cycle
         self._flow = cycle.flow
         self._write = cycle.transport.write
@@ -45,46 +78,42 @@ class Wire:
             return None
         return cls(cycle)
 
-    def write(self, body: bytes, _raws: Sequence[bytes]) -> bool:
-        """Writes SSE blocks, at least one; False where its client is slow or has left, and then nothing is written."""
+    def write(self, frame: bytes) -> bool:
+        """Writes a chunk; False where its client is slow or has left, and then nothing is written."""
         if self._flow.write_paused or self._cycle.disconnected:
             return False
-        if body is not _Last.body:
-            _Last.body = body
-            _Last.chunk = b"%x\r\n%b\r\n" % (len(body), body)
-        self._write(_Last.chunk)
+        self._write(frame)
         return True
 
 
 class SocketWire:
     """Writes text messages of one WebSocket: uncompressed, unfragmented, and unmasked, as a server's are."""
 
-    __slots__ = ("_protocol", "_writable", "_write")
+    __slots__ = ("_connection", "_protocol", "_writable", "_write", "framing")
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, framing: Framing) -> None:
+        self.framing = framing
         self._protocol = protocol
-        self._writable = protocol.writable
+        self._connection = protocol.conn
+        self._writable = protocol.writable.is_set
         self._write = protocol.transport.write
 
     @classmethod
-    def of(cls, send: Send | None) -> Self | None:
+    def of(cls, send: Send | None, framing: Framing) -> Self | None:
         """The Wire under a server's own ``send``, once the socket is open; None where there is none."""
         protocol = _with(SOCKET_PARTS, send)
         if protocol is None or getattr(protocol.conn, "state", None) is not State.OPEN or protocol.conn.extensions:
             return None
-        return cls(protocol)
+        return cls(protocol, framing)
 
-    def write(self, _body: bytes, raws: Sequence[bytes]) -> bool:
-        """Writes a message for each event; False where its client is slow or has left, and then nothing is written."""
+    def write(self, frame: bytes) -> bool:
+        """Writes messages; False where its client is slow or has left, and then nothing is written."""
         protocol = self._protocol
-        if protocol.disconnected or protocol.close_sent or not self._writable.is_set():
+        if protocol.disconnected or protocol.close_sent or not self._writable():
             return False
-        if protocol.conn.state is not State.OPEN:
+        if self._connection.state is not State.OPEN:
             return False
-        if raws is not _Last.raws:
-            _Last.raws = raws
-            _Last.messages = b"".join(map(text_message, raws))
-        self._write(_Last.messages)
+        self._write(frame)
         return True
 
 

@@ -20,7 +20,7 @@ from server.relay import SEND
 from server.routes.events import with_job
 from server.schemas import is_job_id
 from server.state import State, state_of
-from server.wire import SocketWire
+from server.wire import SocketWire, messages
 
 router = APIRouter()
 SUBPROTOCOL: Final = "jobcast.v1"
@@ -131,7 +131,7 @@ async def one_job(socket: WebSocket, job_id: str) -> None:
             raise Closing(BAD_MESSAGE, str(error)) from None
         except JobNotFound as error:
             raise Closing(NO_SUCH_JOB, str(error)) from None
-        wire = SocketWire.of(socket.scope.get(SEND))
+        wire = SocketWire.of(socket.scope.get(SEND), messages)
         await both(_take_cancels(socket, state, job_id), _send_one(socket, fan, wire))
 
     await serve(socket, handler)

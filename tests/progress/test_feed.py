@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progress.events import Event, Gap
-from progress.feed import TAIL_BYTES, TAIL_EVENTS, Feed, gap_before
+from progress.feed import TAIL_BYTES, TAIL_EVENTS, Feed, Framing, gap_before
 
 
 def event(seq: int, kind: str = "token", size: int = 0) -> Event:
@@ -32,6 +32,28 @@ class Woken:
         self.times += 1
 
 
+class Written:
+    """One that reads along."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.fell_out_at = -1
+        self.framing: Framing = lambda _job_id, _first, raws, _tokens: b"\n".join(raws)
+
+    @property
+    def raws(self) -> list[bytes]:
+        return [raw for frame in self.frames for raw in frame.split(b"\n")]
+
+    def write(self, frame: bytes) -> bool:
+        self.frames.append(frame)
+        return True
+
+    def fall_out(self, cursor: int) -> None:
+        self.fell_out_at = cursor
+
+    def wake(self) -> None: ...
+
+
 def test_the_next_event_is_taken_and_a_known_one_ignored() -> None:
     feed = feed_of(3)
     assert [feed.push(event(seq).raw) for seq in (2, 3, 4)] == ["known", "known", "taken"]
@@ -44,6 +66,52 @@ def test_an_event_beyond_the_next_is_a_gap_and_not_taken() -> None:
     assert (feed.head, feed.furthest, seqs(feed.after(3))) == (3, 6, [])
     assert feed.push(event(5).raw) == "gap"
     assert feed.furthest == 6
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1),
+    st.lists(st.sampled_from(["token", "token", "token", "log", "succeeded"]), min_size=12, max_size=12),
+    st.data(),
+)
+def test_messages_do_what_their_events_would_one_by_one(
+    order: list[int], kinds: list[str], data: st.DataObject
+) -> None:
+    heard, pushed = Feed("j", 0, closed=False), Feed("j", 0, closed=False)
+    writer = Written()
+    heard.keep_step(writer, writer)
+    while order:
+        size = data.draw(st.integers(1, len(order)))
+        lines = [event(seq, kinds[seq - 1]).raw for seq in order[:size]]
+        del order[:size]
+        per_message = data.draw(st.integers(1, size))
+        messages = [b"\n".join(lines[at : at + per_message]) for at in range(0, size, per_message)]
+        before, taken = pushed.head, [pushed.push(line) for line in lines]
+        assert heard.hear(messages) == ("gap" not in taken)
+        assert (heard.head, heard.closed, heard.furthest) == (pushed.head, pushed.closed, pushed.furthest)
+        assert heard.after(0) == pushed.after(0)
+        if pushed.closed:
+            assert writer.fell_out_at == before
+            return
+        assert writer.raws == [one.raw for one in pushed.after(0) or []]
+
+
+def test_each_framing_is_made_once_for_all_who_want_it() -> None:
+    feed, writers = feed_of(3), [Written(), Written(), Written()]
+    writers[1].framing = lambda _job_id, first, raws, _tokens: b"%d:%d" % (first, len(raws))
+    for writer in writers:
+        feed.keep_step(writer, writer)
+    feed.hear([event(4).raw])
+    assert writers[0].frames[0] is writers[2].frames[0]
+    assert writers[1].frames == [b"4:1"]
+
+
+def test_what_is_no_event_keeps_nothing_back() -> None:
+    feed, writer = feed_of(3), Written()
+    feed.keep_step(writer, writer)
+    with pytest.raises(ValueError, match="not found"):
+        feed.hear([event(4).raw, b"?"])
+    feed.hear([event(5).raw])
+    assert writer.raws == [event(4).raw, event(5).raw]
 
 
 @given(st.lists(st.integers(1, 8)))

@@ -13,9 +13,10 @@ from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
 
 from progress.commands import Lifetimes
+from progress.events import sse_block
 from server import wire
 from server.relay import Outermost
-from server.wire import SocketWire, Wire, text_message
+from server.wire import SocketWire, Wire, chunk, chunks, messages, sse_chunk, text_message
 from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
 from tests.support.asgi import Exchange
@@ -52,18 +53,22 @@ def test_there_is_no_wire_where_it_could_not_write_a_chunk(parts: dict[str, Any]
 def test_there_is_no_wire_under_another_server() -> None:
     async def send(_message: Any) -> None: ...
 
-    assert (Wire.of(send), SocketWire.of(None), SocketWire.of(send)) == (None, None, None)
+    assert (Wire.of(send), SocketWire.of(None, messages), SocketWire.of(send, messages)) == (None, None, None)
 
 
-def test_a_chunk_is_framed_once_for_all() -> None:
-    cycles = Cycle(), Cycle()
-    for body in (b"a" * 20, b"b"):
-        for cycle in cycles:
-            made = Wire.of(cycle.send)
-            assert made
-            assert made.write(body, ())
-    assert cycles[0].written == [b"14\r\n" + b"a" * 20 + b"\r\n", b"1\r\nb\r\n"]
-    assert [one is other for one, other in zip(cycles[0].written, cycles[1].written, strict=True)] == [True, True]
+def test_a_body_is_framed_once_for_all_who_send_it_one_after_another() -> None:
+    body = b"a" * 20
+    assert chunks.of(body) == chunk(body) == b"14\r\n" + body + b"\r\n"
+    assert chunks.of(body) is chunks.of(body)
+    assert chunks.of(b"b") == b"1\r\nb\r\n"
+
+
+@pytest.mark.parametrize("kinds", [["token"], ["token", "token"], ["progress"], ["token", "succeeded"]])
+def test_events_are_framed_as_each_of_them_is(kinds: list[str]) -> None:
+    raws = [b'{"seq":%d,"type":"%b","attempt":1}' % (seq, kind.encode()) for seq, kind in enumerate(kinds, 9)]
+    blocks = b"".join(map(sse_block, raws))
+    assert sse_chunk("j", 9, raws, set(kinds) == {"token"}) == chunk(blocks)
+    assert messages("j", 9, raws, False) == b"".join(map(text_message, raws))
 
 
 @pytest.mark.parametrize("why", ["paused", "left"])
@@ -75,7 +80,7 @@ def test_nothing_is_written_to_a_client_that_is_slow_or_has_left(why: str) -> No
         cycle.flow.write_paused = True
     else:
         cycle.disconnected = True
-    assert not made.write(b"a", ())
+    assert not made.write(b"a")
     assert cycle.written == []
 
 
