@@ -34,6 +34,16 @@ def encoder(request: StreamRequest) -> Encode:
     return lambda batch: b"".join([entry.raw + b"\n" for entry in batch if request.wants(entry.type)])
 
 
+def with_job(entry: Entry, job_id: str) -> bytes:
+    """An entry's JSON with ``job`` in it; a gap has it already."""
+    return entry.raw if entry.type == "gap" else add_job(entry.raw, job_id)
+
+
+def add_job(raw: bytes, job_id: str) -> bytes:
+    """An event's JSON with ``job`` added."""
+    return b'%b,"job":"%b"}' % (raw[:-1], job_id.encode())
+
+
 class TextEncoder:
     """The text alone, of one channel, without that of attempts that no longer count."""
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from progress.errors import InvalidCursor, StoreUnavailable
+from progress.feed import Writer
 from progress.hub import RETRY_S, Entry, Hub, Subscription, Waker
 
 Positions = dict[str, int]
@@ -15,6 +16,8 @@ class Fan:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self.writer: Writer | None = None
+        """Takes what comes of jobs that are read to their end, at once; they are in no batch then."""
         self._waker = Waker(hub)
         self.subscriptions: dict[str, Subscription] = {}
         self.steady = asyncio.Lock()
@@ -64,6 +67,8 @@ class Fan:
                     if subscription.ended:
                         self.remove(job_id)
                     elif not entries:
+                        if self.writer:
+                            subscription.keep_step(self.writer)
                         continue
                     pause_s = 0
                     yield job_id, entries

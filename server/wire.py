@@ -14,6 +14,7 @@ from websockets.protocol import State
 
 from progress.events import sse_block
 from progress.feed import Framing
+from server.encoding import add_job
 
 HTTP_PARTS: Final = ("transport", "flow", "disconnected", "chunked_encoding", "response_started", "response_complete")
 SOCKET_PARTS: Final = ("transport", "writable", "disconnected", "close_sent", "conn")
@@ -55,6 +56,11 @@ def sse_chunk(_job_id: str, first: int, raws: Sequence[bytes], tokens: bool) -> 
 def messages(_job_id: str, _first: int, raws: Sequence[bytes], _tokens: bool) -> bytes:
     """Events as text messages of a WebSocket."""
     return b"".join(map(text_message, raws))
+
+
+def messages_with_job(job_id: str, _first: int, raws: Sequence[bytes], _tokens: bool) -> bytes:
+    """The same, each with ``job`` added."""
+    return b"".join([text_message(add_job(raw, job_id)) for raw in raws])
 
 
 class Wire:

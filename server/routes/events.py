@@ -16,7 +16,7 @@ from progress.feed import gap_before
 from progress.hub import ActivityReader, Entry, HubClosing
 from progress.jobs import Job
 from server.auth import OwnerDep
-from server.encoding import IDLE_S, PING, RETRY_MS, goodbye
+from server.encoding import IDLE_S, PING, RETRY_MS, goodbye, with_job
 from server.errors import responses
 from server.fan import MAX_JOBS, Fan, Positions, decode_cursor, encode_cursor
 from server.negotiation import MEDIA_TYPES, StreamRequest
@@ -203,11 +203,6 @@ def fan_block(entry: Entry, job_id: str, positions: Positions) -> bytes:
         positions[job_id] = entry.seq
     data = with_job(entry, job_id)
     return f"id: {encode_cursor(positions)}\nevent: {entry.type}\ndata: ".encode() + data + b"\n\n"
-
-
-def with_job(entry: Entry, job_id: str) -> bytes:
-    """An event's JSON with ``job`` added; a gap has it already."""
-    return entry.raw if entry.type == "gap" else b'%b,"job":"%b"}' % (entry.raw[:-1], job_id.encode())
 
 
 @router.get(

@@ -12,15 +12,14 @@ from progress.errors import InvalidCursor, JobConflict, JobNotFound, StoreUnavai
 from progress.events import encode_json
 from progress.hub import HubClosing
 from server.auth import admitted, same_origin
-from server.encoding import IDLE_S
+from server.encoding import IDLE_S, with_job
 from server.errors import Problem
 from server.fan import MAX_JOBS, Fan
 from server.negotiation import parse_cursor
 from server.relay import SEND
-from server.routes.events import with_job
 from server.schemas import is_job_id
 from server.state import State, state_of
-from server.wire import SocketWire, messages
+from server.wire import SocketWire, messages, messages_with_job
 
 router = APIRouter()
 SUBPROTOCOL: Final = "jobcast.v1"
@@ -131,8 +130,8 @@ async def one_job(socket: WebSocket, job_id: str) -> None:
             raise Closing(BAD_MESSAGE, str(error)) from None
         except JobNotFound as error:
             raise Closing(NO_SUCH_JOB, str(error)) from None
-        wire = SocketWire.of(socket.scope.get(SEND), messages)
-        await both(_take_cancels(socket, state, job_id), _send_one(socket, fan, wire))
+        fan.writer = SocketWire.of(socket.scope.get(SEND), messages)
+        await both(_take_cancels(socket, state, job_id), _send_one(socket, fan))
 
     await serve(socket, handler)
 
@@ -148,7 +147,7 @@ async def _take_cancels(socket: WebSocket, state: State, job_id: str) -> None:
             continue  # Its last event is on the way, and says more.
 
 
-async def _send_one(socket: WebSocket, fan: Fan, wire: SocketWire | None) -> None:
+async def _send_one(socket: WebSocket, fan: Fan) -> None:
     (subscription,) = fan.subscriptions.values()
     async for _, batch in fan.batches(IDLE_S):
         for entry in batch:
@@ -157,8 +156,6 @@ async def _send_one(socket: WebSocket, fan: Fan, wire: SocketWire | None) -> Non
             if subscription.lost:
                 raise Closing(NO_SUCH_JOB, "the job's record is gone")
             return
-        if wire:
-            subscription.keep_step(wire)
 
 
 @router.websocket("/v1/ws")
@@ -166,6 +163,7 @@ async def many_jobs(socket: WebSocket) -> None:
     """Follows any number of jobs, as the client says."""
 
     async def handler(socket: WebSocket, state: State, fan: Fan) -> None:
+        fan.writer = SocketWire.of(socket.scope.get(SEND), messages_with_job)
         await both(_take_operations(socket, state, fan), _send_many(socket, fan))
 
     await serve(socket, handler)

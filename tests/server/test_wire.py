@@ -5,18 +5,19 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
 
 from progress.commands import Lifetimes
 from progress.events import sse_block
 from server import wire
 from server.relay import Outermost
-from server.wire import SocketWire, Wire, chunk, chunks, messages, sse_chunk, text_message
+from server.wire import SocketWire, Wire, chunk, chunks, messages, messages_with_job, sse_chunk, text_message
 from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
 from tests.support.asgi import Exchange
@@ -69,6 +70,7 @@ def test_events_are_framed_as_each_of_them_is(kinds: list[str]) -> None:
     blocks = b"".join(map(sse_block, raws))
     assert sse_chunk("j", 9, raws, set(kinds) == {"token"}) == chunk(blocks)
     assert messages("j", 9, raws, False) == b"".join(map(text_message, raws))
+    assert messages_with_job("j", 9, raws, False) == b"".join(text_message(raw[:-1] + b',"job":"j"}') for raw in raws)
 
 
 @pytest.mark.parametrize("why", ["paused", "left"])
@@ -173,6 +175,48 @@ async def test_readers_who_keep_up_are_written_to_directly(
     assert seqs(body) == [1, 2, 3, 4, 5, 6] == [frame["seq"] for frame in frames]
     assert text_of(body) == "ab\u2028ä" + "c" * 70_000
     assert api.state.hub.feeds == {}
+
+
+async def test_sockets_of_many_jobs_are_written_to_directly(
+    api: Api, running: Running, client: Client, writer: Writer
+) -> None:
+    other = Writer(api, lifetimes=Lifetimes(60, 120, 10_000))
+    other.begin()
+    one_more = partial(connect, f"ws://{running.netloc}/v1/ws", proxy=None, compression=None)
+    async with one_more() as one, one_more() as two:
+        for socket in (one, two):
+            for job in (writer, other):
+                await socket.send(json.dumps({"op": "subscribe", "job": job.job_id}))
+        await client.get(f"/v1/jobs/{writer.job_id}/events")
+        await until(lambda: (in_step(api, writer), in_step(api, other)) == (3, 2))
+        for number in range(3):
+            writer.say(f"a{number}")
+            other.say(f"b{number}")
+        await until(lambda: (in_step(api, writer), in_step(api, other)) == (3, 2))
+        writer.say("c")
+        for socket in (one, two):
+            found = [event for event in await heard(socket, b'"c"') if "seq" in event]
+            for job, texts in ((writer, "a0a1a2c"), (other, "b0b1b2")):
+                told = [event for event in found if event["job"] == job.job_id]
+                assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+                assert "".join(event.get("text", "") for event in told) == texts
+        other.finish()
+        for socket in (one, two):
+            assert (await heard(socket, b"succeeded"))[-1]["job"] == other.job_id
+        await one.send(json.dumps({"op": "unsubscribe", "job": writer.job_id}))
+        await until(lambda: in_step(api, writer) == 2)
+
+
+async def heard(socket: ClientConnection, mark: bytes) -> list[dict[str, Any]]:
+    """The messages of a socket up to one with a mark."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        async for frame in socket:
+            assert isinstance(frame, str)
+            found.append(json.loads(frame))
+            if mark.decode() in frame:
+                break
+    return found
 
 
 async def test_a_client_that_stops_reading_goes_on_by_its_cursor(
