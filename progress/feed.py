@@ -58,6 +58,24 @@ class Feed:
     record is gone, so nothing will come any more; ``wants_readers`` that the job is cancelled when nobody reads it.
     """
 
+    __slots__ = (
+        "_events",
+        "_pages",
+        "_room",
+        "_sse",
+        "_tail",
+        "base",
+        "closed",
+        "furthest",
+        "head",
+        "in_step",
+        "job_id",
+        "lost",
+        "readers",
+        "stepped",
+        "wants_readers",
+    )
+
     def __init__(self, job_id: str, head: int, *, closed: bool, pages: Pages | None = None) -> None:
         self.job_id = job_id
         self.head = head

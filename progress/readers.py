@@ -91,6 +91,8 @@ def _finish(waiter: "asyncio.Future[None] | None") -> None:
 class Subscription:
     """One reader's cursor into a Feed, falling back to the Log. A context manager: leaving it lets the Feed go."""
 
+    __slots__ = ("_exact", "_feed", "_hub", "_waker", "_writer", "cursor", "job_id")
+
     def __init__(self, hub: Source, feed: Feed, cursor: int, waker: Wakeable, *, exact: bool = False) -> None:
         self.cursor = feed.head if cursor < 0 else cursor
         self.job_id = feed.job_id

@@ -18,8 +18,8 @@ from progress.errors import JobNotFound
 from progress.jobs import Job
 from server import errors
 from server.auth import admitted
+from server.handover import open_stream
 from server.negotiation import StreamRequest
-from server.relay import open_stream
 from server.routes.events import answer_events
 from server.schemas import is_job_id
 from server.state import State

@@ -29,9 +29,15 @@ def goodbye() -> bytes:
 
 def encoder(request: StreamRequest) -> Encode:
     """How batches of a log become bytes, in the formats that have no memory: all but plain text."""
+    if request.format == "sse" and request.types is None:
+        return _sse
     if request.format == "sse":
         return lambda batch: b"".join([entry.sse for entry in batch if request.wants(entry.type)])
     return lambda batch: b"".join([entry.raw + b"\n" for entry in batch if request.wants(entry.type)])
+
+
+def _sse(batch: Sequence[Entry]) -> bytes:
+    return b"".join([entry.sse for entry in batch])
 
 
 def with_job(entry: Entry, job_id: str) -> bytes:

@@ -9,7 +9,7 @@ import uvicorn
 
 from progress.settings import Settings
 from server.app import create_app, make_state
-from server.relay import Outermost
+from server.handover import Outermost
 from server.several import shared_socket
 from server.state import State
 
@@ -63,7 +63,7 @@ async def serve(settings: Settings, *, shared_port: bool = False) -> None:
     """Runs the API until it is told to stop; with ``shared_port`` beside other processes at the same address."""
     state = make_state(settings)
     config = uvicorn.Config(
-        Outermost(create_app(state)),
+        create_app(state),
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
@@ -78,6 +78,8 @@ async def serve(settings: Settings, *, shared_port: bool = False) -> None:
     )
     logging.getLogger("uvicorn.error").addFilter(WithoutTracebacks())
     config.load()
+    # Outside of what uvicorn has put around the app, too.
+    config.loaded_app = Outermost(config.loaded_app)
     spare_collector()
     await Server(config, state).serve([shared_socket(settings.host, settings.port)] if shared_port else None)
 

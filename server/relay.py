@@ -1,4 +1,4 @@
-"""A Relay: the response that carries one job's events, driven by the Hub while its client keeps up.
+"""A Relay: what carries one job's events to one reader, driven by the Hub while its client keeps up.
 
 A task that is woken for each event costs more than all the rest of relaying. So there is none: a message that
 came from Redis steps the connection's ``send()`` once, there and then. That ends at once unless the client is slow
@@ -10,62 +10,54 @@ caught up.
 import asyncio
 from typing import Any, Final
 
-from sse_starlette import EventSourceResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Send
 
 from progress.errors import StoreUnavailable
 from progress.hub import RETRY_S, Hub, HubClosing, Subscription
 from progress.jobs import Job
-from server.encoding import HEADERS, PING, RETRY_MS, Encode, TextBroken, TextEncoder, encoder, goodbye
-from server.negotiation import MEDIA_TYPES, StreamRequest
+from server.encoding import PING, RETRY_MS, Encode, TextBroken, TextEncoder, encoder, goodbye
+from server.negotiation import StreamRequest
 from server.state import State
 from server.wire import Wire, chunk, chunks
 
-RELAYS: Final = "jobcast.relays"
-SEND: Final = "jobcast.send"
 RETRY: Final = b"retry: %d\n" % RETRY_MS
 RETRY_CHUNK: Final = chunk(RETRY)
 AT_ONCE_BYTES: Final = 64 * 1024
 """A reader who is behind gets about so much in one turn of the event loop: those who follow live wait for it."""
 
 
-class Outermost:
-    """Runs Relays outside of the app that made them.
+class Relay:
+    """One reader of one job. Everything is released when it ends, however it does."""
 
-    Each layer around ``send()`` would be stepped for each event, and each layer's frame and objects be kept as long as
-    the stream is: more than all the rest of an idle reader.
-    """
+    __slots__ = (
+        "_at_once",
+        "_done",
+        "_drivable",
+        "_encode",
+        "_failure",
+        "_first",
+        "_hub",
+        "_is_sse",
+        "_owner",
+        "_pumping",
+        "_quiet",
+        "_send",
+        "_shares",
+        "_state",
+        "_subscription",
+        "_text",
+        "_ticked",
+        "_wire",
+        "_woken",
+    )
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        relays: list[Relay] = []
-        # A copy: what the app puts into it goes with the app.
-        await self._app({**scope, RELAYS: relays, SEND: send}, receive, send)
-        if relays:
-            await relays.pop().serve(receive, send)
-
-
-class Relay(EventSourceResponse):
-    """The response to one reader of one job. Everything is released when it ends, however it does."""
-
-    def __init__(
-        self, state: State, job: Job | None, request: StreamRequest, headers: dict[str, str] | None = None
-    ) -> None:
-        # Not the parent's: it makes locks and headers for a body that a Relay does not have, for a tenth of the time
-        # that it takes to open one.
-        self.status_code = 200
-        self.background = None
-        self.media_type = MEDIA_TYPES[request.format]
-        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()] if headers else []
-        self.raw_headers = [*_HEADERS[request.format], *more]
+    def __init__(self, state: State, job: Job | None, request: StreamRequest) -> None:
         self._state = state
         self._hub: Hub = state.hub
         self._text = TextEncoder(request.channel, job) if job and request.format == "text" else None
-        self._encode: Encode = self._text.encode if self._text else encoder(request)
         self._is_sse = request.format == "sse"
         self._shares = self._is_sse and request.types is None
+        self._encode: Encode = self._text.encode if self._text else encoder(request)
         # Plain text has a memory (of what became void), so what was encoded must be sent.
         self._drivable = self._text is None
         self._subscription: Subscription
@@ -94,18 +86,12 @@ class Relay(EventSourceResponse):
         self._state.relays.discard(self)
         self._hub.waiting.discard(self)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The response of one request; see Outermost."""
-        if RELAYS in scope:
-            scope[RELAYS].append(self)
-        else:
-            await self.serve(receive, send)
-
-    async def serve(self, receive: Receive, send: Send) -> None:
+    async def serve(self, head: Message, receive: Receive, send: Send) -> None:
         """Streams until the log or the client ends."""
         self._send = send
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send(head)
+            del head
             self._wire = Wire.of(send) if self._shares else None
             self._owner = asyncio.current_task()
             if not self._begin():
@@ -273,31 +259,3 @@ class Relay(EventSourceResponse):
 
 def _chunk(body: bytes) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": True}
-
-
-async def _nothing() -> Any:
-    """EventSourceResponse wants an iterator; a Relay has none."""
-    return
-    yield
-
-
-_HEADERS: Final = {
-    name: EventSourceResponse(_nothing(), headers=HEADERS, media_type=media_type, ping=0).raw_headers
-    for name, media_type in MEDIA_TYPES.items()
-}
-"""What sse-starlette makes of ours, for each format."""
-
-
-async def open_stream(
-    state: State, job_id: str, request: StreamRequest, *, job: Job | None = None, headers: dict[str, str] | None = None
-) -> Relay:
-    """The live stream of one job's events. Plain text needs the job's record.
-
-    Raises:
-        JobNotFound: there is no such job.
-        StoreUnavailable: Redis cannot be asked now.
-    """
-    relay = Relay(state, job, request, headers)
-    # Of joined text nobody could tell which part of it no longer counts.
-    await relay.open(job_id, request.after, exact=request.exact or request.format == "text")
-    return relay

@@ -19,8 +19,8 @@ from server.auth import OwnerDep
 from server.encoding import IDLE_S, PING, RETRY_MS, goodbye, with_job
 from server.errors import responses
 from server.fan import MAX_JOBS, Fan, Positions, decode_cursor, encode_cursor
+from server.handover import open_stream
 from server.negotiation import MEDIA_TYPES, StreamRequest
-from server.relay import open_stream
 from server.routes.jobs import JobDep
 from server.schemas import EventPage, is_job_id
 from server.state import State, StateDep

@@ -14,8 +14,8 @@ from progress.hub import RETRY_S, HubClosing
 from progress.jobs import Job, Status
 from server.auth import OwnerDep
 from server.errors import invalid, made_but_unavailable, responses
+from server.handover import open_stream
 from server.negotiation import StreamRequest, asked_format
-from server.relay import open_stream
 from server.schemas import JOB_ID, JobList, JobRequest, JobView, is_job_id
 from server.state import State, StateDep
 from server.streams import no_room

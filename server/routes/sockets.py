@@ -15,8 +15,8 @@ from server.auth import admitted, same_origin
 from server.encoding import IDLE_S, with_job
 from server.errors import Problem
 from server.fan import MAX_JOBS, Fan
+from server.handover import SEND
 from server.negotiation import parse_cursor
-from server.relay import SEND
 from server.schemas import is_job_id
 from server.state import State, state_of
 from server.wire import SocketWire, messages, messages_with_job

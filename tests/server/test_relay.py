@@ -10,7 +10,7 @@ import pytest
 from progress.commands import Command, DeleteJob, Lifetimes, ReadLog
 from progress.errors import StoreUnavailable
 from server.encoding import PING
-from server.relay import Outermost
+from server.handover import Outermost
 from server.state import keep_awake
 from tests.support.api import Api
 from tests.support.asgi import Exchange

@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from progress.commands import Lifetimes
 from progress.events import sse_block
 from server import wire
-from server.relay import Outermost
+from server.handover import Outermost
 from server.wire import SocketWire, Wire, chunk, chunks, messages, messages_with_job, sse_chunk, text_message
 from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
@@ -303,4 +303,5 @@ async def test_a_relay_is_served_outside_of_the_app_that_made_it(api: Api, write
         assert reader.task
         frame = reader.task.get_coro().cr_await.cr_frame  # type: ignore[union-attr]
         assert frame.f_code.co_qualname.startswith("Outermost.")
-        assert frame.f_locals["relays"] == []
+        assert {"relay", "head"}.isdisjoint(frame.f_locals)
+        assert frame.f_locals["handed"] == frame.f_locals["scope"]["headers"] == []

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import uvicorn
 
+from server.handover import Outermost
 from server.main import GRACE_S, Server
-from server.relay import Outermost
 from tests.support.api import Api
 
 
