@@ -38,6 +38,8 @@ if outcome == 'retrying' then
   redis.call('ZREM', KEY.leases, id)
   redis.call('HSET', KEY.job .. id, 'error', value, 'due_at', now + delay)
   redis.call('ZADD', KEY.due, now + delay, id)
+  -- First sent to a server that has crashed since, it may have been written there, and another attempt have begun.
+  if now <= tonumber(redis.call('GET', KEY.doubt) or 0) then redis.call('HSET', KEY.job .. id, 'server', '') end
   -- A cancel that came between the crash and this: the next attempt may be about to say that it has the job.
   if again and r[1] then redis.call('ZADD', KEY.unread, clock() + KEY.settle_ms, id) end
 elseif outcome == 'succeeded' then

@@ -141,6 +141,8 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
     job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now), "append_room": str(room)}
     if outcome == "retrying":
         seq = _retry(space, job, now, value, int(delay_ms), follows)
+        if now <= space.doubt:
+            job["server"] = ""
         if again and "cancel_requested" in job:
             space.unread[job_id] = clock + SETTLE_MS
     else:

@@ -570,3 +570,20 @@ def test_a_cancel_between_a_crash_and_the_end_of_an_attempt_ends_the_job() -> No
     backend.settle()
     assert backend.swept() == []
     assert backend.last(job_id)["reason"] == "enough"
+
+
+def test_an_end_that_may_have_been_written_before_the_crash_leaves_room_for_what_followed(backend: Backend) -> None:
+    job_id = backend.started()
+    end = FinishAttempt(backend.claim(job_id), 1, "retrying", ERROR, at=backend.read(job_id).created_at)
+    crash = backend.save()
+    first = backend.run(end)
+    backend.swept()
+    assert backend.begin(job_id).answer == "ok"
+    backend.pass_time(5)
+    crash()
+    assert backend.run(Heartbeat(LEASE_MS, ((backend.claim(job_id), 0),))) == ["ok"]
+    assert backend.run(end) == first, "its reply was lost"
+    assert backend.begin(job_id).answer == "unsettled"
+    backend.settle()
+    backend.begin(job_id)
+    assert (backend.last(job_id)["type"], backend.last(job_id)["follows"]) == ("started", first.last_seq)
