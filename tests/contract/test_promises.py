@@ -78,6 +78,14 @@ def test_a_delete_after_a_crash_uses_no_number_that_readers_have_seen(site: Site
     play([("pass_time", {"ms": 2100}), begin, ("crash", {"lost": 1}), delete], site)
 
 
+def test_a_cancel_between_a_crash_and_the_end_of_an_attempt_ends_the_job(site: Site) -> None:
+    begin = ("begin", {"number": 0, "slot": 0, "job": 0, "plan": ()})
+    end = ("end", {"number": 0, "outcome": "retrying", "delay_ms": 1000, "plan": ()})
+    cancel = ("cancel", {"number": 0, "job": 0, "plan": ()})
+    beats = ("freeze", {"beats": 8, "frozen": 2})
+    play([begin, end, ("crash", {"lost": 1}), cancel, beats], site)
+
+
 @pytest.mark.slow
 def test_the_promises_hold_on_a_server(redis_server: RedisServer) -> None:
     # What fails here is made smaller on the twin.

@@ -57,6 +57,7 @@ class Play:
     def __init__(self, site: Site, clock: Clock) -> None:
         self.world = World(site, clock)
         self.promises = Promises(self.world)
+        self.world.is_told = lambda job_id: job_id in self.known
         self.gone: set[str] = set()
         self.sweeper = Sweeper(self.world, self.gone)
         self.born = 0
@@ -119,9 +120,13 @@ class Play:
     def delete(self, number: int, job: int, plan: Plan) -> None:
         """A client deletes one that it knows of."""
         api = pick(self.apis, number)
-        known = sorted(set().union(*(one.made for one in self.promises.apis)))
-        if api.is_free("request") and known:
-            api.delete(pick(known, job), plan)
+        if api.is_free("request") and self.known:
+            api.delete(pick(self.known, job), plan)
+
+    @property
+    def known(self) -> list[str]:
+        """The jobs that clients have been told of."""
+        return sorted(set().union(*(one.made for one in self.promises.apis)))
 
     @step(3, number=number, plan=plans)
     def audit(self, number: int, plan: Plan) -> None:
@@ -143,7 +148,9 @@ class Play:
     @step(2, job=number, after=st.integers(0, 12), exact=st.booleans())
     def follow(self, job: int, after: int, exact: bool) -> None:
         """A reader comes, with some position."""
-        job_id = pick(self.ids, job)
+        if not self.known:
+            return
+        job_id = pick(self.known, job)
         self.promises.readers.append(
             Reader(job_id, pick([0, -1, *self.world.seen.get(job_id, {})], after), exact=exact)
         )
@@ -237,8 +244,9 @@ class Play:
                     worker.beat(ALL)
             self.sweeper.sweep()
 
+    @step(2, lost=st.sampled_from([0, 1, 1, 2, 3, 5, 8, 20]))
     def crash(self, lost: int) -> None:
-        """Redis comes back without its last writes. Not among the steps: see test_promises.py."""
+        """Redis comes back without its last writes."""
         self.world.crash(lost)
         self.promises.note_crash()
         for api in self.apis:

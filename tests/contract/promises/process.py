@@ -16,6 +16,10 @@ Plan = tuple[str, ...]
 """
 
 
+class Broken(StoreUnavailable):
+    """The connection broke before there was an answer."""
+
+
 class Wire:
     """An Executor on fibers. As RedisExecutor does, it sends a command again at once where the connection broke."""
 
@@ -23,17 +27,17 @@ class Wire:
         """See Executor."""
         try:
             reply: R = ask(command)
-        except StoreUnavailable:
+        except Broken:
             reply = ask(command)
         return reply
 
     def run_many(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """See Executor: all are answered, or none is."""
-        lost = StoreUnavailable("nothing was sent")
+        lost = Broken("nothing was sent")
         for _ in range(2):
             try:
                 return [ask(command) for command in commands]
-            except StoreUnavailable as error:
+            except Broken as error:
                 lost = error
         return [lost] * len(commands)
 
@@ -100,7 +104,7 @@ class Process:
     def _sent(self, command: Command[Any], fate: str) -> Any:
         """What comes back of a command."""
         reply = None if fate == "lost" else self.world.run(command, self)
-        return reply if fate == "answered" else StoreUnavailable(fate)
+        return reply if fate == "answered" else Broken(fate)
 
     def keeps(self, job_id: str) -> bool:
         """See Party."""
@@ -123,7 +127,10 @@ class Direct:
 
     def run(self, command: Command[R]) -> R:
         """See Executor."""
-        return self._world.run(command, self._party)
+        reply = self._world.run(command, self._party)
+        if isinstance(reply, StoreUnavailable):
+            raise reply
+        return reply
 
     def run_many(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """See Executor."""

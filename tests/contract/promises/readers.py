@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from progress.commands import ReadLog
+from progress.errors import StoreUnavailable
 from progress.events import Event, Gap, join_tokens
 from progress.feed import Feed
 from progress.keys import SETTLE_MS
@@ -72,7 +73,10 @@ class Feeds:
         """See Hub._read_more."""
         more = True
         while more and not feed.closed:
-            page = self._world.site.run(ReadLog(feed.job_id, feed.head, PAGE))
+            try:
+                page = self._world.site.run(ReadLog(feed.job_id, feed.head, PAGE))
+            except StoreUnavailable:
+                return
             if page.last_seq is None:
                 feed.end(lost=True)
                 return
@@ -104,17 +108,31 @@ class Reader:
 
     def read(self, feeds: Feeds) -> bool:
         """Takes what there is now; says whether there was anything."""
-        if self._subscription is None or self._feeds is not feeds:
-            self._feeds, self._subscription = feeds, feeds.subscribe(self.job_id, self.cursor, exact=self.exact)
-            if self.cursor < 0:
-                self.since = self.cursor = self._subscription.cursor
-        entries = drive(self._subscription.poll())
+        if not self._comes_to(feeds):
+            return False
+        assert self._subscription
+        try:
+            entries = drive(self._subscription.poll())
+        except StoreUnavailable:
+            return False
         for entry in entries:
             if isinstance(entry, Gap):
                 self._skip(entry)
             else:
                 self.take(entry)
         return bool(entries)
+
+    def _comes_to(self, feeds: Feeds) -> bool:
+        """Whether it is there: of a job that may come back after a crash nobody is told anything."""
+        if self._subscription is None or self._feeds is not feeds:
+            try:
+                self._subscription = feeds.subscribe(self.job_id, self.cursor, exact=self.exact)
+            except StoreUnavailable:
+                return False
+            self._feeds = feeds
+            if self.cursor < 0:
+                self.since = self.cursor = self._subscription.cursor
+        return True
 
     def _skip(self, gap: Gap) -> None:
         assert (gap.lost_from, gap.lost_to > self.cursor) == (self.cursor + 1, True)
@@ -134,7 +152,12 @@ class Reader:
             self.held.append(event)
 
     def check(self, log: list[Event]) -> None:
-        """It has all that stands in the log after its position, and nothing else."""
+        """It has all that stands in the log after its position, and nothing else.
+
+        One that has left with an end that a crash has lost since has no part in what came then: see Promises.
+        """
+        if self.got and self.got[-1].is_terminal and self.got[-1].raw != log[-1].raw:
+            return
         rest = [event for event in log if self.since < event.seq <= self.cursor]
         assert self.exact or all(event.seq in {one.seq for one in rest} for event in self.got)
         if self.exact:

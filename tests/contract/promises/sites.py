@@ -15,6 +15,8 @@ from tests.support.redis_server import RedisServer
 R = TypeVar("R")
 LIVE: Final = keys.LIVE.encode()
 QUEUE: Final = "llm"
+START_MS: Final = 1_800_000_000_000
+"""When every World begins: what room a log leaves is a matter of the time."""
 
 
 class Ear(MemoryListener):
@@ -36,6 +38,7 @@ class MemorySite:
     def __init__(self) -> None:
         self._memory = Memory()
         self._memory.advance(0)
+        self._memory.advance(START_MS - self._memory.space.now())
         self._ear = Ear(self._memory)
 
     def run(self, command: Command[R]) -> R:
@@ -89,7 +92,7 @@ class RedisSite:
         self._heard = self._client.pubsub()
         self._heard.psubscribe(f"{keys.LIVE}*")
         self._rounds = itertools.count()
-        self._ms = 1_800_000_000_000
+        self._ms = START_MS
         self.pass_time(0)
 
     def run(self, command: Command[R]) -> R:

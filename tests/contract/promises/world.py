@@ -92,26 +92,37 @@ class World:
         self.seen: dict[str, dict[int, Seen]] = {}
         self.listeners: list[Callable[[str, Event], None]] = []
         self.watchers: list[Callable[[Command[Any], Any], None]] = []
+        self.is_told: Callable[[str], bool] = lambda _job_id: False
+        """Whether a client has been told of a job."""
         self.changed = False
         self.crashes = 0
         self.crashed_at = -keys.SETTLE_MS
         site.run(Heartbeat(0, ()))
         self._on_disk: deque[tuple[int, Callable[[], None]]] = deque([(0, site.save())])
 
-    def run(self, command: Command[R], by: Party) -> R:
-        """Runs a command of somebody's."""
-        reply = self.site.run(command)
+    def run(self, command: Command[R], by: Party) -> R | StoreUnavailable:
+        """Runs a command of somebody's; gives the error of one that is to be asked again after a crash."""
+        reply: R | StoreUnavailable
+        try:
+            reply = self.site.run(command)
+        except StoreUnavailable as error:
+            reply = error
         if command.script not in READS:
             self.changed = True
             self._on_disk.append((self.clock.ms, self.site.save()))
         for job_id, raw in self.site.published():
             self._publish(job_id, Event.parse(raw), by)
-        for watcher in self.watchers:
-            watcher(command, reply)
+        if not isinstance(reply, StoreUnavailable):
+            for watcher in self.watchers:
+                watcher(command, reply)
         return reply
 
     def _publish(self, job_id: str, event: Event, by: Party) -> None:
-        first = self.seen.setdefault(job_id, {}).setdefault(event.seq, Seen(event, by)).event
+        known = self.seen.setdefault(job_id, {})
+        if event.seq == 1 and len(known) == 1 and self.crashes and not self.is_told(job_id):
+            # The reply to its submission was lost, then it was, and it is submitted once more: another job of that id.
+            del known[1]
+        first = known.setdefault(event.seq, Seen(event, by)).event
         assert first.raw == event.raw, f"two contents: {first.raw!r} and {event.raw!r}"
         for listener in self.listeners:
             listener(job_id, event)
