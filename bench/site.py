@@ -12,8 +12,8 @@ from typing import Final
 import redis
 
 from bench.processes import OTHER_CORES, running, wait_until
-from progress.connect import ping
 from progress.errors import StoreUnavailable
+from progress.factory import ping
 from server.embedded import LOOPBACK, find_server, free_port, server_command
 
 MOST_FILES: Final = 65_536

@@ -3,19 +3,22 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio.connection import parse_url
 from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, ClusterDownError, RedisError, TryAgainError
 
-from progress.errors import StoreUnavailable
+from progress.errors import Elsewhere, StoreUnavailable
 
 TIMEOUT_S: Final = 1.5
 """How long one operation may take. A submission answers within 2 s also when Redis hangs."""
 SENTINEL_PORT: Final = 26379
+PORT: Final = 6379
+Place = tuple[str, int]
+"""Host and port."""
 
 Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[list[tuple[str, ...]]]]
 """Connects a protocol to the server and tells the commands to send first (AUTH)."""
@@ -23,23 +26,40 @@ Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[list[tuple[str, ...]
 
 @dataclass(frozen=True)
 class Address:
-    """One server, the master that Sentinels know by a name, or a cluster. ``url`` is what redis-py reads."""
+    """One server, the master that Sentinels know by a name, or a cluster. ``url`` is what redis-py reads.
+
+    ``nodes`` are those of a cluster that are known from the start, one or more; ``url`` is that of the first.
+    """
 
     url: str
     mode: str = ""
-    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinels: tuple[Place, ...] = ()
     master: str = ""
+    nodes: tuple[Place, ...] = ()
 
     @classmethod
     def parse(cls, url: str) -> "Address":
         """Reads ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://HOST:PORT,HOST:PORT/DB?master=NAME`` and
-        ``redis+cluster://HOST:PORT`` (any node)."""
+        ``redis+cluster://HOST:PORT,HOST:PORT`` (any nodes)."""
         scheme, plus, rest = url.partition("+")
         mode, _, place = rest.partition("://")
         if not plus or mode not in ("sentinel", "cluster"):
             return cls(url)
         plain = f"{scheme}://{place}"
-        return cls(plain, mode) if mode == "cluster" else cls._parse_sentinel(plain)
+        return cls._parse_cluster(plain) if mode == "cluster" else cls._parse_sentinel(plain)
+
+    @classmethod
+    def _parse_cluster(cls, url: str) -> "Address":
+        parts = urlsplit(url)
+        nodes = tuple(_host_and_port(host, PORT) for host in parts.netloc.rpartition("@")[2].split(","))
+        return cls(url, "cluster", nodes=nodes).at(nodes[0])
+
+    def at(self, place: Place) -> "Address":
+        """The same for one node of a cluster."""
+        parts = urlsplit(self.url)
+        login, at, _ = parts.netloc.rpartition("@")
+        host = f"[{place[0]}]" if ":" in place[0] else place[0]
+        return replace(self, url=urlunsplit(parts._replace(netloc=f"{login}{at}{host}:{place[1]}")))
 
     @classmethod
     def _parse_sentinel(cls, url: str) -> "Address":
@@ -47,7 +67,7 @@ class Address:
         login, at, hosts = parts.netloc.rpartition("@")
         query = dict(parse_qsl(parts.query))
         master = query.pop("master", "mymaster")
-        sentinels = tuple(_host_and_port(host) for host in hosts.split(","))
+        sentinels = tuple(_host_and_port(host, SENTINEL_PORT) for host in hosts.split(","))
         plain = parts._replace(netloc=f"{login}{at}{master}", query=urlencode(query))
         return cls(urlunsplit(plain), "sentinel", sentinels, master)
 
@@ -65,9 +85,9 @@ class Address:
         return self.url.startswith("rediss:")
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def _host_and_port(text: str, port: int) -> Place:
     parts = urlsplit(f"//{text}")
-    return parts.hostname or "127.0.0.1", parts.port or SENTINEL_PORT
+    return parts.hostname or "127.0.0.1", parts.port or port
 
 
 def dialer(url: str) -> Dial:
@@ -93,7 +113,7 @@ def dialer(url: str) -> Dial:
     return dial
 
 
-async def _place(address: Address, options: Mapping[str, Any]) -> tuple[str, int]:
+async def _place(address: Address, options: Mapping[str, Any]) -> Place:
     if address.mode != "sentinel":
         return options.get("host", "127.0.0.1"), options.get("port", 6379)
     watch = Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
@@ -119,5 +139,6 @@ def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """What a failure of Redis means to everyone above: it cannot be used just now."""
-    return StoreUnavailable(str(error) or type(error).__name__)
+    """What a failure of Redis means to everyone above: it cannot be used just now, or this node of it cannot."""
+    kind = Elsewhere if isinstance(error, AskError | TryAgainError | ClusterDownError) else StoreUnavailable
+    return kind(str(error) or type(error).__name__)

@@ -64,8 +64,10 @@ class Claims:
         attempts = tuple((publisher.claim, publisher.answered) for publisher in publishers)
         answers = self._executor.run(Heartbeat(self._lease_ms, attempts))
         for publisher, answer in zip(publishers, answers, strict=True):
-            publisher.heard(answer)
-        return {publisher for publisher, answer in zip(publishers, answers, strict=True) if answer not in SET_BACK}
+            if answer:
+                publisher.heard(answer)
+        told = zip(publishers, answers, strict=True)
+        return {publisher for publisher, answer in told if answer and answer not in SET_BACK}
 
     def seen(self, worker: str, queues: tuple[str, ...]) -> None:
         """Notes that a worker serves some queues."""

@@ -9,10 +9,9 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from progress import keys
 from progress.address import TIMEOUT_S, Address, Dial, dialer, unavailable
 from progress.commands import Command, script
 from progress.errors import StoreUnavailable
@@ -26,14 +25,15 @@ __all__ = [
     "Executor",
     "RedisExecutor",
     "dialer",
-    "ping",
     "unavailable",
 ]
 
 R = TypeVar("R")
+Part = tuple[int | None, Command[Any]]
+"""A command and the partition that it is done in; None where there is no cluster."""
 POOL: Final = 32
-FAILURES: Final = (RedisError, RedisClusterException, OSError)
-"""Whatever redis-py raises; some errors of its cluster client have a root of their own."""
+FAILURES: Final = (RedisError, OSError)
+"""Whatever redis-py raises."""
 RETRIED: Final = (NotConnected,)
 """A connection that broke is worth another one at once. A server that hung for TIMEOUT_S is not: its caller waits."""
 
@@ -69,8 +69,6 @@ def _open(library: Any, retry: Any, address: Address) -> list[Any]:
         "socket_keepalive": True,
         "retry": retry,
     }
-    if address.mode == "cluster":
-        return [library.RedisCluster.from_url(address.url, **options)]
     if address.mode == "sentinel":
         watch = library.sentinel.Sentinel(address.sentinels, socket_timeout=TIMEOUT_S)
         return [watch.master_for(address.master, ssl=address.tls, **address.options, **options), *watch.sentinels]
@@ -90,7 +88,7 @@ class RedisExecutor:
     """
 
     def __init__(self, url: str, *, retries: int = 1) -> None:
-        self._redis, *self._sentinels = _opened(redis, Retry(NoBackoff(), retries, RETRIED), url)
+        self._redis, *self._sentinels = _open(redis, Retry(NoBackoff(), retries, RETRIED), Address.parse(url))
 
     def ping(self) -> None:
         """Asks whether the server answers. Raises StoreUnavailable."""
@@ -101,40 +99,58 @@ class RedisExecutor:
 
     def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""
-        code = script(command.script)
+        return self.run_in(None, command)
+
+    def run_in(self, partition: int | None, command: Command[R]) -> R:
+        """Runs one command in a partition of a cluster. Raises StoreUnavailable."""
+        code = script(command.script, partition)
         try:
             try:
-                reply = self._redis.evalsha(code.sha, 1, keys.PREFIX, *command.args())
+                reply = self._redis.evalsha(code.sha, len(code.keys), *code.keys, *command.args())
             except NoScriptError:
-                reply = self._redis.eval(code.text, 1, keys.PREFIX, *command.args())
+                reply = self._redis.eval(code.text, len(code.keys), *code.keys, *command.args())
         except FAILURES as error:
             raise unavailable(error) from error
         return command.parse(reply)
 
     def run_many(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Runs commands in one round trip, in order; a StoreUnavailable stands in the place of one that failed."""
-        if len(commands) == 1:
-            return [self._caught(commands[0])]
+        return self.run_many_in([(None, command) for command in commands])
+
+    def run_many_in(self, parts: Sequence[Part]) -> list[Any]:
+        """The same, each in a partition of a cluster."""
+        if len(parts) == 1:
+            return [self._caught(*parts[0])]
         pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            # By its name: the cluster's pipeline has no `evalsha`, for fear of keys in several slots.
-            pipe.execute_command("EVALSHA", script(command.script).sha, 1, keys.PREFIX, *command.args())
+        for partition, command in parts:
+            code = script(command.script, partition)
+            pipe.evalsha(code.sha, len(code.keys), *code.keys, *command.args())
         try:
             replies = pipe.execute(raise_on_error=False)
         except FAILURES as error:
-            return [unavailable(error)] * len(commands)
-        return [self._settle(command, reply) for command, reply in zip(commands, replies, strict=True)]
+            return [unavailable(error)] * len(parts)
+        return [self._settle(*part, reply) for part, reply in zip(parts, replies, strict=True)]
 
-    def _settle(self, command: Command[R], reply: Any) -> R | StoreUnavailable:
+    def _settle(self, partition: int | None, command: Command[R], reply: Any) -> R | StoreUnavailable:
         if isinstance(reply, NoScriptError):
-            return self._caught(command)
-        return unavailable(reply) if isinstance(reply, Exception) else command.parse(reply)
-
-    def _caught(self, command: Command[R]) -> R | StoreUnavailable:
+            return self._caught(partition, command)
         try:
-            return self.run(command)
+            return unavailable(reply) if isinstance(reply, Exception) else command.parse(reply)
         except StoreUnavailable as error:
             return error
+
+    def _caught(self, partition: int | None, command: Command[R]) -> R | StoreUnavailable:
+        try:
+            return self.run_in(partition, command)
+        except StoreUnavailable as error:
+            return error
+
+    def slots(self) -> Any:
+        """What a node of a cluster answers to CLUSTER SLOTS. Raises StoreUnavailable."""
+        try:
+            return self._redis.execute_command("CLUSTER SLOTS")
+        except FAILURES as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Closes every connection."""
@@ -146,39 +162,44 @@ class AsyncRedisExecutor:
     """Commands over asyncio connections, for the API. Arguments as for RedisExecutor."""
 
     def __init__(self, url: str, *, retries: int = 1) -> None:
-        self._redis, *self._sentinels = _opened(redis.asyncio, AsyncRetry(NoBackoff(), retries, RETRIED), url)
+        retry = AsyncRetry(NoBackoff(), retries, RETRIED)
+        self._redis, *self._sentinels = _open(redis.asyncio, retry, Address.parse(url))
 
     async def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""
-        code = script(command.script)
+        return await self.run_in(None, command)
+
+    async def run_in(self, partition: int | None, command: Command[R]) -> R:
+        """Runs one command in a partition of a cluster. Raises StoreUnavailable."""
+        code = script(command.script, partition)
         try:
             # Waiting for a connection, opening it and the command itself together.
             async with asyncio.timeout(TIMEOUT_S):
                 try:
-                    reply = await self._redis.evalsha(code.sha, 1, keys.PREFIX, *command.args())
+                    reply = await self._redis.evalsha(code.sha, len(code.keys), *code.keys, *command.args())
                 except NoScriptError:
-                    reply = await self._redis.eval(code.text, 1, keys.PREFIX, *command.args())
+                    reply = await self._redis.eval(code.text, len(code.keys), *code.keys, *command.args())
         except FAILURES as error:
             raise unavailable(error) from error
         return command.parse(reply)
+
+    async def slots(self) -> Any:
+        """What a node of a cluster answers to CLUSTER SLOTS. Raises StoreUnavailable."""
+        return await self._ask("CLUSTER SLOTS")
+
+    async def is_sharded(self) -> bool:
+        """Whether the server knows sharded pub/sub: Redis 7 is the first. Raises StoreUnavailable."""
+        told = await self._ask("INFO", "server")
+        return int(str(told["redis_version"]).partition(".")[0]) >= 7
+
+    async def _ask(self, *words: str) -> Any:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._redis.execute_command(*words)
+        except FAILURES as error:
+            raise unavailable(error) from error
 
     async def close(self) -> None:
         """Closes every connection."""
         for client in (self._redis, *self._sentinels):
             await client.aclose()
-
-
-def _opened(library: Any, retry: Any, url: str) -> list[Any]:
-    try:
-        return _open(library, retry, Address.parse(url))
-    except FAILURES as error:  # a cluster's client asks for its slots at once
-        raise unavailable(error) from error
-
-
-def ping(url: str) -> None:
-    """Asks whether a Redis answers. Raises StoreUnavailable, with what is wrong."""
-    client = RedisExecutor(url, retries=0)
-    try:
-        client.ping()
-    finally:
-        client.close()

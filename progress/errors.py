@@ -7,6 +7,7 @@ JobcastError
 ├── JobConflict            the job's state does not allow this
 │   └── IdempotencyConflict   the key was used with another body
 ├── StoreUnavailable       Redis cannot be reached, or refuses to write
+│   └── Elsewhere             the node of a cluster that was asked does not have the job, or is not sure of it
 └── AttemptOver            this attempt may not write any more
     ├── AttemptStale          another attempt holds the job
     ├── LogClosed             the job has ended
@@ -60,6 +61,10 @@ class IdempotencyConflict(JobcastError):
 
 class StoreUnavailable(JobcastError):
     """Redis cannot be reached in time, or answers that it cannot write (disk or memory full)."""
+
+
+class Elsewhere(StoreUnavailable):
+    """A node of a cluster does not have what was asked for, or is giving it to another one, or cannot tell."""
 
 
 class AttemptOver(JobcastError):

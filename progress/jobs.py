@@ -85,6 +85,7 @@ class Job:
     checkpoint_seq: int = 0
     handed_back: int = 0
     queue_position: int | None = None
+    queue_score: str = ""
     queue_served: bool = True
 
     @property

@@ -1,6 +1,8 @@
 """Every Redis key and how long it lives.
 
-All keys share one hash tag, so a Redis Cluster keeps them in one slot and a script may touch several.
+All keys share one hash tag, so that a script may touch several. In a Redis Cluster they come in PARTITIONS sets, each
+with a tag of its own: a job is in the partition that the last digit of its id names, with its log, its places in lists
+and queues, and the channel of its events.
 
 | key | type | holds | lives |
 | --- | --- | --- | --- |
@@ -27,6 +29,7 @@ All keys share one hash tag, so a Redis Cluster keeps them in one slot and a scr
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
 
+import binascii
 from typing import Final
 
 PREFIX: Final = "{jobcast}:"
@@ -67,13 +70,42 @@ ALIVE_MS: Final = 500
 ROOM: Final = 1_000_000
 """How many numbers of a log are passed over where a crash of Redis may have lost events that readers have seen."""
 
+SLOTS: Final = 16_384
+_ENDS: Final = ("0v", "gn", "rt", "v4", "zy", "2d", "cv", "oc", "zg", "2z", "ch", "4p", "ke", "gp", "6b", "az")
+PARTITION_PREFIXES: Final = tuple(f"{{jobs-{end}}}:" for end in _ENDS)
+"""What stands for PREFIX in each partition of a cluster. Each slot lies in the middle of a sixteenth of all slots, so
+that nodes with as many slots have as many partitions; all are as long as PREFIX, so that ids are where they were."""
+PARTITIONS: Final = len(PARTITION_PREFIXES)
+_DIGITS: Final = "0123456789abcdef"
+
 
 def live(job_id: str) -> str:
     """The pub/sub channel of a job's new events."""
     return LIVE + job_id
 
 
-def lua_table() -> str:
+def prefix_of(partition: int | None) -> str:
+    """What every key of a partition begins with; None is the only one, where there is no cluster."""
+    return PREFIX if partition is None else PARTITION_PREFIXES[partition]
+
+
+def partition_of(job_id: str) -> int:
+    """The partition of a job. What is no id is in the first one."""
+    return max(0, _DIGITS.find(job_id[-1:]))
+
+
+def beside(job_id: str, key: str) -> str:
+    """An id like this one, of a job in the same partition as all others that are made with a key."""
+    return job_id[:-1] + _DIGITS[binascii.crc_hqx(key.encode(), 0) % PARTITIONS]
+
+
+def slot_of(partition: int) -> int:
+    """The slot of a cluster in which a partition is."""
+    tag = PARTITION_PREFIXES[partition][1:-2]
+    return binascii.crc_hqx(tag.encode(), 0) % SLOTS
+
+
+def lua_table(partition: int | None = None) -> str:
     """The names above, and figures that no caller gives, as a Lua table, so that scripts spell none of their own."""
     names = {
         "job": JOB,
@@ -105,4 +137,9 @@ def lua_table() -> str:
         "live": LIVE,
         "activity": ACTIVITY,
     }
-    return "local KEY = {" + ", ".join(f"{name} = '{key}'" for name, key in names.items()) + "}\n"
+    words = ", ".join(f"{name} = '{key.replace(PREFIX, prefix_of(partition))}'" for name, key in names.items())
+    return f"local KEY = {{{words}, sharded = {'false' if partition is None else _SHARDED}}}\n"
+
+
+_SHARDED: Final = "redis.REDIS_VERSION_NUM ~= nil"
+"""Whether a server knows sharded pub/sub: Redis 7 does, and is the first that tells its version to scripts."""

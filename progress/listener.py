@@ -1,25 +1,20 @@
-"""The one pub/sub connection of an API process: bytes in, batches of messages out.
-
-redis-py's own pub/sub costs more per message than all the relaying after it (a task switch, a few
-dictionaries and a parse each), so this is an asyncio protocol around hiredis that hands over what one
-read of the socket brought in one call.
-"""
+"""The Listener: the channels that an API process follows, on a connection that is opened anew whenever it breaks."""
 
 import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Final, Protocol
-
-import hiredis
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
 
 from progress.address import Dial
 from progress.errors import StoreUnavailable
+from progress.pubsub import Batch, Connection
+
+__all__ = ["Batch", "Listener", "RedisListener", "Shard"]
 
 logger = logging.getLogger(__name__)
 
-Batch = list[tuple[bytes, bytes]]
 SILENCE_S: Final = 5.0
 """After this long without a byte the server is asked for one; after as long again it counts as gone."""
 SUBSCRIBE_TIMEOUT_S: Final = 1.5
@@ -46,86 +41,37 @@ class Listener(Protocol):
         """Ends the connection."""
 
 
-class _Connection(asyncio.Protocol):
-    """Parses replies. Everything decided here is about one connection; the listener outlives it."""
+class Shard(Protocol):
+    """What a Listener of one node of a cluster needs to know."""
 
-    def __init__(
-        self,
-        on_batch: Callable[[Batch], None],
-        on_subscribed: Callable[[bytes], None],
-        on_good: Callable[[], None],
-    ) -> None:
-        self._on_batch = on_batch
-        self._on_subscribed = on_subscribed
-        self._on_good = on_good
-        self._reader = hiredis.Reader()
-        self._asked = False
-        self.transport: Any = None
-        self.lost = asyncio.get_running_loop().create_future()
-        self.good = False
-        """Whether the server has answered anything but an error."""
+    sharded: bool
+    """Whether the server knows SSUBSCRIBE."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+    def slot(self, channel: str) -> str:
+        """The number of the slot that a channel is in."""
 
-    def data_received(self, data: bytes) -> None:
-        self._asked = False
-        self._reader.feed(data)
-        replies = self._reader.gets
-        batch: Batch = []
-        try:
-            while (reply := replies()) is not False:
-                if type(reply) is list and reply[0] == b"message":
-                    batch.append((reply[1], reply[2]))
-                else:
-                    self._take(reply)
-        except hiredis.ProtocolError as error:
-            self.abort(error)
-        if batch:
-            self._on_batch(batch)
-
-    def _take(self, reply: Any) -> None:
-        if isinstance(reply, hiredis.ReplyError):
-            self.abort(reply)
-            return
-        if not self.good:
-            self.good = True
-            self._on_good()
-        if isinstance(reply, list) and reply[0] == b"subscribe":
-            self._on_subscribed(reply[1])
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.lost.done():
-            self.lost.set_result(error)
-
-    def send(self, command: str, *words: str) -> None:
-        if not self.transport.is_closing():
-            # Its stub knows tuples of one word only.
-            self.transport.write(hiredis.pack_command((command, *words)))  # type: ignore[arg-type]
-
-    def abort(self, error: Exception) -> None:
-        logger.warning("pub/sub connection given up: %s", error)
-        self.transport.abort()
-
-    def tick(self) -> None:
-        """Called every SILENCE_S: a connection that neither speaks nor breaks is found out here."""
-        if self._asked:
-            self.abort(TimeoutError("no answer"))
-        self._asked = True
-        self.send("PING")
+    def on_trouble(self) -> None:
+        """Channels may have moved, or the node may be gone."""
 
 
 class RedisListener:
-    """A Listener that keeps one connection open, and opens it anew with growing pauses when it breaks."""
+    """A Listener that keeps one connection open, and opens it anew with growing pauses when it breaks.
 
-    def __init__(self, dial: Dial, *, silence_s: float = SILENCE_S) -> None:
+    Args:
+        shard: whom it listens for, where the server is one node of a cluster and messages come from itself only.
+    """
+
+    def __init__(self, dial: Dial, *, silence_s: float = SILENCE_S, shard: "Shard | None" = None) -> None:
         self._dial = dial
         self._silence_s = silence_s
+        self._shard = shard
+        self._letter = "S" if shard and shard.sharded else ""
         self._wanted: dict[str, asyncio.Future[None]] = {}
+        self._held: set[str] = set()
         # SUBSCRIBEs under way: an answer may be to an earlier one, taken back since.
         self._unconfirmed: Counter[str] = Counter()
         self._resuming = False
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._on_batch: Callable[[Batch], None] = lambda _batch: None
         self._on_connected: Callable[[], None] = lambda: None
@@ -155,7 +101,8 @@ class RedisListener:
     def unsubscribe(self, channel: str) -> None:
         """Asks for no more of a channel."""
         if self._wanted.pop(channel, None) and self._connection:
-            self._connection.send("UNSUBSCRIBE", channel)
+            self._held.discard(channel)
+            self._connection.send(f"{self._letter}UNSUBSCRIBE", channel)
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -164,29 +111,72 @@ class RedisListener:
             await asyncio.wait([self._task])
         self._wanted.clear()
 
+    def give_up(self, prefix: str) -> dict[str, "asyncio.Future[None]"]:
+        """Gives up the channels that begin so, for another listener to adopt."""
+        given = {name: asked for name, asked in self._wanted.items() if name.startswith(prefix)}
+        for name in given:
+            del self._wanted[name], self._unconfirmed[name]
+            if self._connection and name in self._held:
+                self._connection.send(f"{self._letter}UNSUBSCRIBE", name)
+            self._held.discard(name)
+        return given
+
+    def adopt(self, channels: "Mapping[str, asyncio.Future[None]]") -> None:
+        """Takes over channels of another one; ``on_connected`` is called when they are confirmed."""
+        self._wanted |= channels
+        self._resume(channels)
+
+    def ask_again(self) -> None:
+        """Asks for what was refused or taken away."""
+        self._resume(name for name in self._wanted if name not in self._held and name not in self._unconfirmed)
+
+    def _resume(self, channels: Iterable[str]) -> None:
+        names = tuple(channels)
+        if names:
+            self._resuming = True
+            self._ask_for(*names)
+
     def _ask_for(self, *channels: str) -> None:
         if self._connection and channels:
             self._unconfirmed.update(channels)
-            self._connection.send("SUBSCRIBE", *channels)
+            # One command may not name channels of several slots.
+            for some in ((name,) for name in channels) if self._letter else (channels,):
+                self._connection.send(f"{self._letter}SUBSCRIBE", *some)
 
-    def _confirmed(self, channel: bytes) -> None:
-        name = channel.decode()
-        self._unconfirmed[name] -= 1
-        if self._unconfirmed[name] > 0:
+    def on_subscribed(self, channel: str) -> None:
+        """See Heard."""
+        self._unconfirmed[channel] -= 1
+        if self._unconfirmed[channel] > 0:
             return
-        del self._unconfirmed[name]
-        confirmed = self._wanted.get(name)
-        if confirmed and not confirmed.done():
-            confirmed.set_result(None)
+        del self._unconfirmed[channel]
+        confirmed = self._wanted.get(channel)
+        if confirmed:
+            self._held.add(channel)
+            if not confirmed.done():
+                confirmed.set_result(None)
+        self.on_good()
+
+    def on_unsubscribed(self, channel: str) -> None:
+        """See Heard."""
+        if self._shard and channel in self._held:
+            self._held.discard(channel)
+            self._shard.on_trouble()
+
+    def on_good(self) -> None:
+        """See Heard. Where nothing is left to be confirmed, the connection is as it is to be."""
         if self._resuming and not self._unconfirmed:
             self._resuming = False
             self._on_connected()
 
-    def _greeted(self) -> None:
-        """The server has answered for the first time; where nothing is to be subscribed to, that is all."""
-        if self._resuming and not self._unconfirmed:
-            self._resuming = False
-            self._on_connected()
+    def on_error(self, error: Exception) -> bool:
+        """See Heard. A node that has given a slot away says so, with its number, of each channel asked for."""
+        words = str(error).split()
+        if not self._shard or words[0] != "MOVED":
+            return False
+        for name in [name for name in self._unconfirmed if self._shard.slot(name) == words[1]]:
+            del self._unconfirmed[name]
+        self._shard.on_trouble()
+        return True
 
     async def _run(self) -> None:
         shortest, longest = BACKOFF_S
@@ -197,21 +187,24 @@ class RedisListener:
             except (OSError, StoreUnavailable) as error:
                 served = False
                 logger.warning("pub/sub connection refused: %s", str(error) or type(error).__name__)
+            if self._shard:
+                self._shard.on_trouble()
             pause = shortest if served else min(pause * 2, longest)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # spreads re-connects, guards nothing
 
     async def _serve_one(self) -> bool:
         """Opens a connection and serves it until it is lost; says whether the server ever answered."""
-        connection = _Connection(self._on_batch, self._confirmed, self._greeted)
+        connection = Connection(self._on_batch, self)
         # Not `wait_for`: before Python 3.12 it may swallow a cancel that comes as the wait ends.
         async with asyncio.timeout(SUBSCRIBE_TIMEOUT_S):
             greeting = await self._dial(lambda: connection)
         await self._serve(connection, greeting)
         return connection.good
 
-    async def _serve(self, connection: _Connection, greeting: list[tuple[str, ...]]) -> None:
+    async def _serve(self, connection: Connection, greeting: list[tuple[str, ...]]) -> None:
         self._connection = connection
         self._unconfirmed.clear()
+        self._held.clear()
         self._resuming = True
         try:
             for words in (*greeting, ("PING",)):

@@ -44,7 +44,7 @@ class Store:
         if made.outcome == "conflict":
             raise IdempotencyConflict(idempotency_key, made.job_id)
         if made.outcome == "created":
-            self._unsynced.add(command.again(made), len(encode_json(new.input)), job_id=new.id)
+            self._unsynced.add(command.again(made), len(encode_json(new.input)), job_id=made.job.id)
         return Submitted(made.job, made.outcome == "created")
 
     async def get(self, job_id: str) -> Job:

@@ -10,9 +10,8 @@ from fastapi import FastAPI
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from progress.connect import AsyncRedisExecutor, dialer
+from progress import factory
 from progress.hub import Hub
-from progress.listener import RedisListener
 from progress.settings import Settings
 from progress.store import Store
 from server import errors
@@ -79,7 +78,7 @@ def create_app(state: State) -> FastAPI:
 
 def make_state(settings: Settings, queue: JobQueue | None = None) -> State:
     """The parts of a process with these settings. Must be called on the event loop that will run them."""
-    store = Store.with_settings(AsyncRedisExecutor(settings.redis_url), settings)
-    hub = Hub(store, RedisListener(dialer(settings.redis_url)))
+    store = Store.with_settings(factory.async_executor(settings.redis_url), settings)
+    hub = Hub(store, factory.listener(settings.redis_url))
     queue = queue or CeleryQueue.from_settings(settings)
     return State(settings, store, hub, queue, Submissions(store, queue, settings))

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from progress import factory
 from progress.commands import ReadHealth
-from progress.connect import RedisExecutor
 from progress.errors import InvalidSettings, StoreUnavailable
 from progress.inspect import ServerFacts, inspect
 from progress.settings import Settings, load
@@ -182,7 +182,7 @@ def examine_broker(queue: JobQueue) -> Iterator[Finding]:
 
 def examine_workers(settings: Settings, queue: JobQueue) -> Iterator[Finding]:
     """Who serves the queue of each kind."""
-    executor = RedisExecutor(settings.redis_url, retries=0)
+    executor = factory.executor(settings.redis_url, retries=0)
     try:
         health = executor.run(ReadHealth(queue.queues))
     except StoreUnavailable as error:

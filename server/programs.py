@@ -9,8 +9,8 @@ from typing import Final
 
 import httpx
 
-from progress.connect import ping
 from progress.errors import StoreUnavailable
+from progress.factory import ping
 from progress.settings import Settings
 from server.embedded import LOOPBACK, find_server, server_command
 from server.processes import Program

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel, ValidationError
 
+from progress import factory
 from progress.claims import Claims, Keeper
 from progress.commands import Begun, Outcome
-from progress.connect import RedisExecutor
 from progress.errors import (
     AttemptOver,
     AttemptReleased,
@@ -62,7 +62,7 @@ class Runner:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lease_ms = round(settings.lease_s * 1000)
-        self.executor = RedisExecutor(settings.redis_url)
+        self.executor = factory.executor(settings.redis_url)
         self.claims = Claims(self.executor, lease_ms=self.lease_ms, holder=Holder.here())
         self.committer = Committer(self.executor)
         self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)

@@ -19,6 +19,7 @@ from progress.commands.attempts import (
 )
 from progress.commands.command import Arg, Command, R, Script, script
 from progress.commands.jobs import (
+    Ahead,
     CancelJob,
     Cancelled,
     Created,
@@ -31,6 +32,7 @@ from progress.commands.jobs import (
     read_record,
 )
 from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog, Watched
+from progress.commands.spread import Spread
 from progress.commands.workers import (
     Bury,
     Health,
@@ -46,6 +48,7 @@ from progress.commands.workers import (
 __all__ = [
     "LOG_PAGE",
     "LOG_PAGE_BYTES",
+    "Ahead",
     "Answer",
     "Append",
     "Appended",
@@ -79,6 +82,7 @@ __all__ = [
     "ReadJob",
     "ReadLog",
     "Script",
+    "Spread",
     "Sweep",
     "Waiting",
     "Watched",

@@ -4,10 +4,13 @@ Each write can be made a second time as it was (``again``): Redis may lose the l
 """
 
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any, Literal
 
 from progress.commands.command import Arg, Command
 from progress.commands.jobs import fields_of, read_record
+from progress.commands.spread import Answers, Spread, by_partition, in_order
+from progress.errors import StoreUnavailable
 from progress.events import Draft, encode_json
 from progress.jobs import Job, uuid7
 
@@ -109,6 +112,11 @@ class Append(Command[Appended]):
     at: int | None = None
     told: Appended | None = None
 
+    @property
+    def about(self) -> str:
+        """See Command."""
+        return self.claim.job_id
+
     def args(self) -> list[Arg]:
         """See ``append.lua``."""
         args: list[Arg] = [*_who(self.claim), self.number, self.lease_ms, self.progress]
@@ -161,6 +169,11 @@ class FinishAttempt(Command[Finished]):
     at: int | None = None
     told: Finished | None = None
 
+    @property
+    def about(self) -> str:
+        """See Command."""
+        return self.claim.job_id
+
     def args(self) -> list[Arg]:
         """See ``finish.lua``."""
         head: list[Arg] = [*_who(self.claim), self.number, self.outcome, self.value, self.delay_ms]
@@ -180,8 +193,8 @@ class FinishAttempt(Command[Finished]):
 
 
 @dataclass(frozen=True)
-class Heartbeat(Command[list[Answer]]):
-    """Renews the leases of attempts; an answer for each.
+class Heartbeat(Spread[list[Answer | None]]):
+    """Renews the leases of attempts; an answer for each, None where its part of a cluster cannot be asked now.
 
     Each comes with the number of its last append that was answered, so that one that Redis has lost is found out.
     """
@@ -194,9 +207,22 @@ class Heartbeat(Command[list[Answer]]):
         """See ``heartbeat.lua``."""
         return [self.lease_ms, *(arg for claim, number in self.attempts for arg in (*_who(claim), number))]
 
-    def parse(self, reply: Any) -> list[Answer]:
+    def parse(self, reply: Any) -> list[Answer | None]:
         """One answer for each attempt, in their order."""
         return [answer.decode() for answer in reply]
+
+    @property
+    def _ids(self) -> list[str]:
+        return [claim.job_id for claim, _ in self.attempts]
+
+    def parts(self) -> dict[int, Command[Any]]:
+        """See Spread."""
+        return {p: Heartbeat(self.lease_ms, some) for p, some in by_partition(self._ids, self.attempts).items()}
+
+    def merge(self, answers: Answers) -> list[Answer | None]:
+        """In the order of the attempts."""
+        known = {p: repeat(None) if isinstance(a, StoreUnavailable) else a for p, a in answers.items()}
+        return in_order(self._ids, known)
 
 
 def _who(claim: Claim) -> list[Arg]:

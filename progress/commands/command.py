@@ -18,18 +18,26 @@ SCRIPTS: Final = Path(__file__).parents[1] / "scripts"
 
 @dataclass(frozen=True)
 class Script:
-    """The text of a Lua script and the SHA-1 by which Redis knows it."""
+    """The text of a Lua script, the SHA-1 by which Redis knows it, and the keys by which it finds the node.
+
+    There are no keys of these names. A cluster that moves a slot from one node to another refuses a script whose keys
+    are not all on one side, so of a slot with two that are on neither it refuses all (TRYAGAIN) until the move is done:
+    none ever sees a job half.
+    """
 
     text: bytes
     sha: str
+    keys: tuple[str, ...]
 
 
 @cache
-def script(name: str) -> Script:
-    """The script ``scripts/NAME.lua`` behind the key names and ``common.lua``."""
-    parts = (keys.lua_table(), (SCRIPTS / "common.lua").read_text(), (SCRIPTS / f"{name}.lua").read_text())
+def script(name: str, partition: int | None = None) -> Script:
+    """The script ``scripts/NAME.lua`` behind the key names (of a cluster's partition) and ``common.lua``."""
+    parts = (keys.lua_table(partition), (SCRIPTS / "common.lua").read_text(), (SCRIPTS / f"{name}.lua").read_text())
     text = "\n".join(parts).encode()
-    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
+    prefix = keys.prefix_of(partition)
+    declared = (prefix,) if partition is None else (prefix, f"{prefix}-")
+    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest(), declared)
 
 
 def settled(answer: str) -> str:
@@ -40,9 +48,14 @@ def settled(answer: str) -> str:
 
 
 class Command(ABC, Generic[R]):
-    """One operation. All keys lie in one slot, so the first one is enough to find the server."""
+    """One operation. In a cluster it is done where the job is that it is about, unless it is a Spread."""
 
     script: ClassVar[str]
+
+    @property
+    def about(self) -> str:
+        """The id of that job."""
+        return str(getattr(self, "job_id", ""))
 
     @abstractmethod
     def args(self) -> Sequence[Arg]:

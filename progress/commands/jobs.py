@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from progress import keys
 from progress.commands.command import Arg, Command, settled
+from progress.commands.spread import Answers, Spread, complete
 from progress.events import Draft, encode_json
 from progress.jobs import Job, NewJob
 
@@ -45,6 +46,11 @@ class CreateJob(Command[Created]):
     idempotency_key: str = ""
     fingerprint: str = "-"
     told: Job | None = None
+
+    @property
+    def about(self) -> str:
+        """See Command."""
+        return self.job.id
 
     def args(self) -> list[Arg]:
         """See ``create.lua``."""
@@ -90,7 +96,14 @@ class CreateJob(Command[Created]):
 
     def again(self, answer: Created) -> "CreateJob":
         """The command that makes the same job once more, should Redis have lost it in a crash."""
-        return replace(self, told=answer.job)
+        return replace(self, job=replace(self.job, id=answer.job.id), told=answer.job)
+
+    def beside(self) -> "CreateJob":
+        """The same for a cluster: with an id of the partition where all that is made with its key can be found."""
+        if not self.idempotency_key:
+            return self
+        key = f"{self.job.owner}:{self.idempotency_key}"
+        return replace(self, job=replace(self.job, id=keys.beside(self.job.id, key)))
 
 
 @dataclass(frozen=True)
@@ -172,7 +185,7 @@ class ReadJob(Command[Job | None]):
 
 
 @dataclass(frozen=True)
-class ListJobs(Command[list[Job]]):
+class ListJobs(Spread[list[Job]]):
     """A page of jobs, newest first; ``cursor`` is the last id of the page before. Inputs are left out."""
 
     script = "list_jobs"
@@ -189,6 +202,32 @@ class ListJobs(Command[list[Job]]):
         """One record a job."""
         return [read_record(flat) for flat in reply]
 
+    def merge(self, answers: Answers) -> list[Job]:
+        """The newest of all."""
+        jobs = [job for page in complete(answers) for job in page]
+        return sorted(jobs, key=lambda job: job.id, reverse=True)[: self.limit]
+
+
+@dataclass(frozen=True)
+class Ahead(Spread[int]):
+    """How many jobs stand before one that waits."""
+
+    script = "ahead"
+    queue: str
+    score: str
+
+    def args(self) -> list[Arg]:
+        """See ``ahead.lua``."""
+        return [self.queue, self.score]
+
+    def parse(self, reply: Any) -> int:
+        """A number."""
+        return int(reply)
+
+    def merge(self, answers: Answers) -> int:
+        """All of them."""
+        return sum(complete(answers))
+
 
 _NUMBERS = ("priority", "attempt", "max_attempts", "created_at", "last_seq", "started_at", "finished_at", "due_at")
 _TEXTS = ("voids", "id", "kind", "status", "queue", "retry_of", "webhook", "worker")
@@ -202,8 +241,9 @@ def fields_of(flat: Any) -> dict[str, bytes]:
 
 
 def read_shown(reply: Any) -> Job:
-    """A job from ``[record, position in its queue or 0, whether its queue is served]``."""
-    return read_record(reply[0], queue_position=int(reply[1]) or None, queue_served=bool(reply[2]))
+    """A job from ``[record, position in its queue or 0, whether its queue is served, its score there]``."""
+    position, score = int(reply[1]) or None, reply[3].decode()
+    return read_record(reply[0], queue_position=position, queue_served=bool(reply[2]), queue_score=score)
 
 
 def read_record(flat: Any, **extra: Any) -> Job:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from progress.commands.command import Arg, Command, settled
+from progress.commands.spread import Answers, Spread, by_partition, complete, in_order
 from progress.events import Event
 
 LOG_PAGE: Final = 512
@@ -59,7 +60,7 @@ class ReadLog(Command[LogPage]):
 
 
 @dataclass(frozen=True)
-class ReadHeads(Command[list[int | None]]):
+class ReadHeads(Spread[list[int | None]]):
     """The last ``seq`` of each job, None where it is gone."""
 
     script = "read_heads"
@@ -73,9 +74,18 @@ class ReadHeads(Command[list[int | None]]):
         """-1 stands for None."""
         return [None if int(seq) < 0 else int(seq) for seq in reply]
 
+    def parts(self) -> dict[int, Command[Any]]:
+        """See Spread."""
+        return {partition: ReadHeads(ids) for partition, ids in by_partition(self.job_ids, self.job_ids).items()}
+
+    def merge(self, answers: Answers) -> list[int | None]:
+        """In the order of the jobs."""
+        complete(answers)
+        return in_order(self.job_ids, answers)
+
 
 @dataclass(frozen=True)
-class Watched(Command[None]):
+class Watched(Spread[None]):
     """Notes that jobs are being read. Each may go unread for as long as it was submitted with, and ``slack_ms``."""
 
     script = "watched"
@@ -88,3 +98,12 @@ class Watched(Command[None]):
 
     def parse(self, reply: Any) -> None:
         """Nothing to tell."""
+
+    def parts(self) -> dict[int, Command[Any]]:
+        """See Spread."""
+        ids = by_partition(self.job_ids, self.job_ids)
+        return {partition: Watched(some, self.slack_ms) for partition, some in ids.items()}
+
+    def merge(self, answers: Answers) -> None:
+        """Nothing to tell."""
+        complete(answers)

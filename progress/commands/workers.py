@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from progress import keys
-from progress.commands.command import Arg, Command
+from progress.commands.command import Arg
+from progress.commands.spread import Answers, Spread, complete, present
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ def _waiting(flat: Sequence[bytes]) -> list[Waiting]:
 
 
 @dataclass(frozen=True)
-class Sweep(Command[list[Waiting] | None]):
+class Sweep(Spread[list[Waiting] | None]):
     """Jobs that are due or whose attempt is lost; None where another worker sweeps."""
 
     script = "sweep"
@@ -45,9 +46,14 @@ class Sweep(Command[list[Waiting] | None]):
         """``[mine, triples]``."""
         return _waiting(reply[1]) if reply[0] else None
 
+    def merge(self, answers: Answers) -> list[Waiting] | None:
+        """All that were found; each partition has a sweeper of its own."""
+        found = [some for some in present(answers) if some is not None]
+        return [waiting for some in found for waiting in some] if found else None
+
 
 @dataclass(frozen=True)
-class LongWaiting(Command[list[Waiting]]):
+class LongWaiting(Spread[list[Waiting]]):
     """Jobs that have been in a queue for at least ``least_ms`` and have no message; their wait begins anew.
 
     Where the broker has others for the queue, those that one behind them has passed.
@@ -67,9 +73,13 @@ class LongWaiting(Command[list[Waiting]]):
         """Triples."""
         return _waiting(reply)
 
+    def merge(self, answers: Answers) -> list[Waiting]:
+        """All that were found."""
+        return [waiting for some in present(answers) for waiting in some]
+
 
 @dataclass(frozen=True)
-class Holders(Command[tuple[str, ...]]):
+class Holders(Spread[tuple[str, ...]]):
     """The processes of a machine that have taken jobs, by the names that their Holders have."""
 
     script = "holders"
@@ -83,9 +93,13 @@ class Holders(Command[tuple[str, ...]]):
         """In no order."""
         return tuple(process.decode() for process in reply)
 
+    def merge(self, answers: Answers) -> tuple[str, ...]:
+        """Each once."""
+        return tuple({process for some in present(answers) for process in some})
+
 
 @dataclass(frozen=True)
-class Bury(Command[list[Waiting]]):
+class Bury(Spread[list[Waiting]]):
     """Takes their jobs from processes that are gone, whatever the leases say: those that somebody must enqueue."""
 
     script = "bury"
@@ -100,9 +114,13 @@ class Bury(Command[list[Waiting]]):
         """Triples."""
         return _waiting(reply)
 
+    def merge(self, answers: Answers) -> list[Waiting]:
+        """All that were found."""
+        return [waiting for some in present(answers) for waiting in some]
+
 
 @dataclass(frozen=True)
-class WorkerSeen(Command[None]):
+class WorkerSeen(Spread[None]):
     """Notes that a worker serves some queues."""
 
     script = "worker_seen"
@@ -116,6 +134,10 @@ class WorkerSeen(Command[None]):
 
     def parse(self, reply: Any) -> None:
         """Nothing to tell."""
+
+    def merge(self, answers: Answers) -> None:
+        """Nothing to tell."""
+        present(answers)
 
 
 @dataclass(frozen=True)
@@ -135,7 +157,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class ReadHealth(Command[Health]):
+class ReadHealth(Spread[Health]):
     """Who works and what waits."""
 
     script = "health"
@@ -153,3 +175,14 @@ class ReadHealth(Command[Health]):
             int(reply[0]),
             {q.decode(): QueueHealth(int(n), tuple(w.decode() for w in workers)) for q, n, workers in triples},
         )
+
+    def merge(self, answers: Answers) -> Health:
+        """All together."""
+        parts: list[Health] = complete(answers)
+
+        def of(queue: str) -> QueueHealth:
+            seen = [part.queues[queue] for part in parts]
+            workers = sorted({worker for one in seen for worker in one.workers})
+            return QueueHealth(sum(one.waiting for one in seen), tuple(workers))
+
+        return Health(sum(part.running for part in parts), {queue: of(queue) for queue in self.queues})

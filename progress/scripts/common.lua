@@ -51,6 +51,9 @@ local function missing(now)
   return unsettled(now) and 'unsettled' or 'gone'
 end
 
+-- In a cluster a message goes to the one shard that has the job, where the servers know how.
+local PUBLISH = KEY.sharded and 'SPUBLISH' or 'PUBLISH'
+
 local ENDED = {succeeded = true, failed = true, cancelled = true}
 -- What lists want to hear of; the result itself is for those who follow the job.
 local ACTIVITY = {queued = true, started = true, progress = true, retrying = true,
@@ -61,14 +64,14 @@ local function read(id, ...)
 end
 
 -- A job as people want to see it: {{field, value, …}, position in its queue from 1 (0: in none), 1 if a worker serves
--- its queue}; nil where there is none.
+-- its queue, its score in the queue or ''}; nil where there is none.
 local function shown(id, now)
   local record = redis.call('HGETALL', KEY.job .. id)
   if #record == 0 then return nil end
   local queue = read(id, 'queue')[1]
   local rank = redis.call('ZRANK', KEY.queue .. queue, id)
   local served = redis.call('ZCOUNT', KEY.workers .. queue, now, '+inf')
-  return {record, rank and rank + 1 or 0, served > 0 and 1 or 0}
+  return {record, rank and rank + 1 or 0, served > 0 and 1 or 0, rank and redis.call('ZSCORE', KEY.queue .. queue, id) or ''}
 end
 
 local function index(kind, status)
@@ -102,14 +105,14 @@ local function write(id, now, attempt, drafts)
     redis.call('XADD', KEY.log .. id, 'MAXLEN', r[2], seq .. '-0', 'e', lines[#lines])
     if ACTIVITY[kind_of] then
       if kind_of == 'succeeded' then body = '' end
-      redis.call('PUBLISH', KEY.activity, head .. body .. ',"job":"' .. id .. '","kind":"' .. r[3] .. '"}')
+      redis.call(PUBLISH, KEY.activity, head .. body .. ',"job":"' .. id .. '","kind":"' .. r[3] .. '"}')
     end
   end
   for i = 1, #drafts, 2 do
     if drafts[i] == 'checkpoint' then checkpoint(drafts[i + 1]) else event(drafts[i], drafts[i + 1]) end
   end
   redis.call('HSET', KEY.job .. id, 'last_seq', seq)
-  if #lines > 0 then redis.call('PUBLISH', KEY.live .. id, table.concat(lines, '\n')) end
+  if #lines > 0 then redis.call(PUBLISH, KEY.live .. id, table.concat(lines, '\n')) end
   return seq
 end
 

@@ -38,7 +38,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT'
   redis.call('ZREM', KEY.unread, id)
   local asked = read(id, 'cancel_requested')[1]
   -- Each API process listens to a job while it has readers of it. One that has just left may have had the last word.
-  if not asked and redis.call('PUBSUB', 'NUMSUB', KEY.live .. id)[2] > 0 then watched(id, now, 0)
+  local heard = redis.call('PUBSUB', KEY.sharded and 'SHARDNUMSUB' or 'NUMSUB', KEY.live .. id)[2] > 0
+  if not asked and heard then watched(id, now, 0)
   elseif cancel(id, now, asked or '"abandoned"') == 'unsettled' then redis.call('ZADD', KEY.unread, now + 1000, id) end
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiry, '-inf', now, 'LIMIT', 0, limit)) do

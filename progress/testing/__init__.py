@@ -35,6 +35,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
             jobs.watched,
         ),
         *(workers.sweep, workers.waiting, workers.worker_seen, workers.health, workers.holders, workers.bury),
+        workers.ahead,
     )
 }
 

@@ -111,7 +111,9 @@ def read_job(space: Keyspace, job_id: str) -> Any:
         return space.missing(now)
     queue = space.ranked(job["queue"])
     served = any(until >= now for until in space.workers[job["queue"]].values())
-    return [flat(job), queue.index(job_id) + 1 if job_id in queue else 0, int(served)]
+    if job_id not in queue:
+        return [flat(job), 0, int(served), ""]
+    return [flat(job), queue.index(job_id) + 1, int(served), f"{space.queues[job['queue']][job_id]:.17g}"]
 
 
 def list_jobs(space: Keyspace, kind: str, status: str, cursor: str, limit: str) -> Any:

@@ -82,6 +82,11 @@ def waiting(space: Keyspace, queue: str, least_ms: str, empty: str, limit: str) 
     return _triples(space, found)
 
 
+def ahead(space: Keyspace, queue: str, score: str) -> Any:
+    """ahead.lua"""
+    return sum(other < float(score) for other in space.queues[queue].values())
+
+
 def worker_seen(space: Keyspace, worker: str, ttl_s: str, *queues: str) -> Any:
     """worker_seen.lua"""
     now = space.now()

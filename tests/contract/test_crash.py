@@ -382,7 +382,7 @@ class Frozen:
         """The frozen one writes."""
         return self.backend.append(self.job_id, number, *drafts, **more)
 
-    def beat(self) -> list[Answer]:
+    def beat(self) -> list[Answer | None]:
         """It renews its lease."""
         return self.backend.run(Heartbeat(LEASE_MS, ((self.backend.claim(self.job_id), 0),)))
 

@@ -124,7 +124,7 @@ def timeless(value: Any) -> Any:
         case Job():
             # Jobs that enter a queue in one millisecond stand in the order of their ids, else in that of time.
             shown = {name: getattr(value, name) for name in Job.__slots__}
-            return shown | {name: bool(shown[name]) for name in (*MOMENTS, "queue_position")}
+            return shown | {name: bool(shown[name]) for name in (*MOMENTS, "queue_position", "queue_score")}
         case Event():
             return re.sub(rb'"at":"[^"]*"', b"", value.raw)
         case list():

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from progress import factory
 from progress.commands import CreateJob, ListJobs, ReadJob
-from progress.connect import TIMEOUT_S, Address, AsyncRedisExecutor, RedisExecutor, dialer, ping
+from progress.connect import TIMEOUT_S, Address, AsyncRedisExecutor, RedisExecutor, dialer
 from progress.errors import StoreUnavailable
+from progress.factory import ping
 from progress.jobs import NewJob
-from progress.listener import RedisListener
 from server.embedded import free_port
 from tests.support.backend import LIFETIMES
 from tests.support.redis_server import RedisServer
@@ -30,7 +31,11 @@ CERTIFICATE = Path(__file__).parents[1] / "support" / "loopback.pem"
     [
         ("redis://h:1/2", Address("redis://h:1/2")),
         ("unix:///tmp/x.sock?db=1", Address("unix:///tmp/x.sock?db=1")),
-        ("rediss+cluster://u:p@h:7000", Address("rediss://u:p@h:7000", "cluster")),
+        ("rediss+cluster://u:p@h:7000", Address("rediss://u:p@h:7000", "cluster", nodes=(("h", 7000),))),
+        (
+            "redis+cluster://:p@a,[::1]:7001",
+            Address("redis://:p@a:6379", "cluster", nodes=(("a", 6379), ("::1", 7001))),
+        ),
         (
             "redis+sentinel://:pw@a:1,b,[::1]:3/4?master=m&ssl_cert_reqs=none",
             Address("redis://:pw@m/4?ssl_cert_reqs=none", "sentinel", (("a", 1), ("b", 26379), ("::1", 3)), "m"),
@@ -51,8 +56,8 @@ def test_an_address_keeps_what_is_beside_the_place() -> None:
 async def assert_works(url: str) -> None:
     """Writes, reads and listens."""
     new = NewJob("generate", {}, "llm")
-    blocking, asynchronous = RedisExecutor(url), AsyncRedisExecutor(url)
-    listener = RedisListener(dialer(url))
+    blocking, asynchronous = factory.executor(url), factory.async_executor(url)
+    listener = factory.listener(url)
     heard: list[bytes] = []
     listener.start(lambda batch: heard.extend(payload for _, payload in batch), lambda: None)
     try:

@@ -24,9 +24,10 @@ class RedisServer(ServerProcess):
     It goes with the process that started it, also when that one is killed with -9 (``server/leash.py``).
     """
 
-    def __init__(self, *options: str, password: str = "", config: Path | None = None) -> None:
+    def __init__(self, *options: str, password: str = "", config: Path | None = None, bus_port: int = 0) -> None:
         super().__init__("jobcast-")
         self.port = free_port()
+        self.bus_port = bus_port
         self.socket = self.directory / "redis.sock"
         self._password = password
         self._options = options
@@ -84,6 +85,24 @@ class RedisServer(ServerProcess):
         with self.client() as client:
             answer: object = client.execute_command(*words)
             return answer
+
+    def info(self, section: str) -> str:
+        """A section of what it says of itself, as it comes."""
+        with self.binary_client() as client:
+            # redis-py would read it.
+            client.set_response_callback("INFO", lambda answer, **_options: answer.decode())
+            return str(client.execute_command("INFO", section))
+
+    def cluster_info(self, name: str) -> str:
+        """One line of CLUSTER INFO."""
+        with self.client() as client:
+            answer: dict[str, str] = client.execute_command("CLUSTER INFO")
+            return str(answer[name])
+
+    @property
+    def up(self) -> bool:
+        """Whether it has been started, and not killed since."""
+        return self._process is not None
 
     def written(self) -> int:
         """The size of its append-only file by now, for ``crash``."""
