@@ -121,14 +121,16 @@ end
 -- leave: 'if needed', false, or up to which seq that was done before. Returns a member for the next event (which seq it
 -- follows, where that is not the one before), and up to which seq there is room (0: none was left).
 local function leave_room(id, now, leave)
-  local r = read(id, 'last_seq', 'server')
+  local r, server = read(id, 'last_seq', 'server'), ''
+  -- Where it is left again, more that came after may have been lost.
   if leave == 'if needed' then
-    leave = r[2] and r[2] ~= redis.call('GET', KEY.server)
+    server = redis.call('GET', KEY.server)
+    leave = r[2] and r[2] ~= server
     -- Never twice up to the same one: another crash may lose this, too.
     if leave then leave = tonumber(r[1]) + KEY.room + now % KEY.room end
   end
   if not leave then return '', 0 end
-  redis.call('HSET', KEY.job .. id, 'last_seq', leave, 'server', redis.call('GET', KEY.server))
+  redis.call('HSET', KEY.job .. id, 'last_seq', leave, 'server', server)
   return ',"follows":' .. r[1], leave
 end
 

@@ -76,12 +76,12 @@ class Keyspace:
 
     def leave_room(self, job: Record, now: int, upto: int | None = None) -> str:
         """``leave_room`` of common.lua; ``upto`` 0 for false, None if needed."""
-        before = job["last_seq"]
+        before, server = job["last_seq"], self.server if upto is None else ""
         if upto is None and job.get("server", self.server) != self.server:
             upto = int(before) + keys.ROOM + now % keys.ROOM
         if not upto:
             return ""
-        job |= {"last_seq": str(upto), "server": self.server}
+        job |= {"last_seq": str(upto), "server": server}
         return f',"follows":{before}'
 
     def doubtful(self, job: Record, now: int) -> bool:

@@ -587,3 +587,18 @@ def test_an_end_that_may_have_been_written_before_the_crash_leaves_room_for_what
     backend.settle()
     backend.begin(job_id)
     assert (backend.last(job_id)["type"], backend.last(job_id)["follows"]) == ("started", first.last_seq)
+
+
+def test_after_a_claim_that_came_back_with_its_room_the_next_one_leaves_room_again(backend: Backend) -> None:
+    job_id = backend.create()
+    backend.save()()
+    backend.settle()
+    writer = Writer(backend)
+    claim = writer.run(BeginAttempt(job_id, "w", DEAD)).claim
+    backend.run(Append(claim, 1, DEAD, (token("its answer was lost"),)))
+    last = backend.read(job_id).last_seq
+    writer.crashes[0]()
+    writer.write_again()
+    backend.settle()
+    assert backend.swept() == [job_id]
+    assert backend.last(job_id)["seq"] > last + 1
