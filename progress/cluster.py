@@ -43,9 +43,13 @@ class ClusterExecutor:
 
     def ping(self) -> None:
         """Asks whether every node that has jobs answers. Raises StoreUnavailable."""
-        self._look()
-        for place in self._atlas.topology.masters:
+        for place in self.topology().masters:
             self._node(place).ping()
+
+    def topology(self) -> Topology:
+        """Who has what. Raises StoreUnavailable."""
+        self._look()
+        return self._atlas.topology
 
     def run(self, command: Command[R]) -> R:
         """Runs one command. Raises StoreUnavailable."""

@@ -4,9 +4,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from progress.address import Address, Place
+from progress.cluster import ClusterExecutor
 from progress.commands import Command
 from progress.commands.command import Arg
 from progress.connect import RedisExecutor
+from progress.errors import StoreUnavailable
+from progress.topology import Topology
 
 _STATUSES = {
     "aof_last_write_status": "the last write to its append-only file",
@@ -73,8 +77,25 @@ class _Inspect(Command[tuple[str, int]]):
         return reply[0].decode(errors="replace"), int(reply[1])
 
 
-def inspect(url: str) -> ServerFacts:
-    """Asks the server at ``url`` (see ``Address.parse``).
+def inspect_cluster(url: str) -> tuple[Topology, dict[Place, ServerFacts | StoreUnavailable]]:
+    """Asks a cluster who has what, and each node that has jobs, as ``inspect`` does. Raises StoreUnavailable."""
+    executor = ClusterExecutor(url, retries=0)
+    try:
+        topology = executor.topology()
+    finally:
+        executor.close()
+    facts: dict[Place, ServerFacts | StoreUnavailable] = {}
+    for partition, place in topology.owners.items():
+        if place not in facts:
+            try:
+                facts[place] = inspect(Address.parse(url).at(place).url, partition)
+            except StoreUnavailable as error:
+                facts[place] = error
+    return topology, facts
+
+
+def inspect(url: str, partition: int | None = None) -> ServerFacts:
+    """Asks the server at ``url`` (see ``Address.parse``); a node of a cluster by a partition that it has.
 
     Raises:
         StoreUnavailable: it does not answer, or refuses; the text says why.
@@ -83,7 +104,7 @@ def inspect(url: str) -> ServerFacts:
     try:
         executor.ping()  # opens the connection, so that it does not count as time on the way
         began, before = time.time(), time.monotonic()
-        info, clock_ms = executor.run(_Inspect())
+        info, clock_ms = executor.run_in(partition, _Inspect())
         took = time.monotonic() - before
     finally:
         executor.close()

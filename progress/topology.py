@@ -16,10 +16,11 @@ PAUSE_S: Final = 0.1
 
 @dataclass(frozen=True)
 class Topology:
-    """A cluster as one of its nodes sees it: who has a partition, and every node, replicas too."""
+    """A cluster as one of its nodes sees it: who has a partition, every node, replicas too, and who has no replica."""
 
     owners: Mapping[int, Place]
     places: tuple[Place, ...]
+    lonely: frozenset[Place] = frozenset()
 
     @classmethod
     def parse(cls, reply: Sequence[Any], asked: Place) -> "Topology":
@@ -29,11 +30,13 @@ class Topology:
         """
         owners: dict[int, Place] = {}
         places: dict[Place, None] = {}
+        lonely: set[Place] = set()
         for first, last, *nodes in reply:
             found = [_place(node, asked) for node in nodes]
             places |= dict.fromkeys(found)
+            lonely |= set(found) if len(found) == 1 else set()
             owners |= {p: found[0] for p in range(keys.PARTITIONS) if first <= keys.slot_of(p) <= last}
-        return cls(owners, tuple(places))
+        return cls(owners, tuple(places), frozenset(lonely))
 
     @property
     def masters(self) -> frozenset[Place]:

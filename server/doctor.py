@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from progress import factory
+from progress import factory, keys
 from progress.commands import ReadHealth
-from progress.errors import InvalidSettings, StoreUnavailable
-from progress.inspect import ServerFacts, inspect
+from progress.errors import Elsewhere, InvalidSettings, StoreUnavailable
+from progress.inspect import ServerFacts, inspect, inspect_cluster
 from progress.settings import Settings, load
 from server.embedded import OLDEST
 from server.exits import FAILED, OK
@@ -111,14 +111,39 @@ def _contradictions(settings: Settings) -> Iterator[Finding]:
 
 def examine_redis(subject: str, url: str) -> Iterator[Finding]:
     """One Redis: as it is, or why it cannot be asked."""
+    if "+cluster" in urlsplit(url).scheme:
+        yield from examine_cluster(url)
+        return
     try:
         facts = inspect(url)
+    except Elsewhere:
+        mend = "use redis+cluster://; Celery's broker cannot be a cluster: name a server of its own"
+        yield Finding(subject, f"{AWAY} for all at {shown(url)}: it is one node of a cluster", mend)
+        return
     except StoreUnavailable as error:
-        yield Finding(
-            subject, f"{AWAY} at {shown(url)}: {_why(error)}", "start it, or mend the address and the password"
-        )
+        yield Finding(subject, f"{AWAY} at {shown(url)}: {_why(error)}", "start it, or mend address and password")
         return
     yield from judge(subject, facts, shown(url))
+
+
+def examine_cluster(url: str) -> Iterator[Finding]:
+    """A cluster, and each node that has jobs."""
+    try:
+        topology, nodes = inspect_cluster(url)
+    except StoreUnavailable as error:
+        yield Finding("redis", f"{AWAY} at {shown(url)}: {_why(error)}", "start it, or mend the address")
+        return
+    for (host, port), facts in nodes.items():
+        if isinstance(facts, StoreUnavailable):
+            yield Finding("redis", f"{AWAY} at {host}:{port}: {_why(facts)}", "start it; its jobs wait for its replica")
+        else:
+            yield from judge("redis", facts, f"{host}:{port}")
+    if missing := keys.PARTITIONS - len(topology.owners):
+        yield Finding(
+            "cluster", f"{missing} of {keys.PARTITIONS} parts of all jobs are nowhere", "give out their slots"
+        )
+    for host, port in sorted(topology.lonely):
+        yield Finding("cluster", f"{host}:{port} has no replica", "add one, or its jobs wait for as long as it is away")
 
 
 def judge(subject: str, facts: ServerFacts, place: str) -> Iterator[Finding]:
