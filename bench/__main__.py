@@ -32,7 +32,8 @@ def main() -> int:
         print(f"there is no scenario {min(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     if options.from_results:
-        report.write(*results.read(options.from_results), known, COMMAND)
+        found, facts = results.read(options.from_results)
+        report.write(found, facts | ({"note": options.note} if options.note else {}), known, COMMAND)
         return 0
     try:
         program("readers")
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="adds the results to this file")
     parser.add_argument("--write", action="store_true", help="writes docs/performance.md")
     parser.add_argument("--from-results", type=Path, help="writes docs/performance.md from a file of results")
+    parser.add_argument("--note", help="what a reader of that page should know of these results")
     parser.add_argument("--lock", type=Path, help="holds this file's lock during each measurement")
     return parser
 

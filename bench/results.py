@@ -37,16 +37,18 @@ def keep_facts(path: Path, facts: dict[str, str]) -> None:
 
 
 def read(path: Path) -> tuple[list[Result], dict[str, str]]:
-    """All results of a file, and what they were measured on."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    """The results of a file, and what they were measured on. Where a scenario was run again, the last run counts."""
     facts: dict[str, str] = {}
-    found = []
-    for line in lines:
+    run, runs = 0, dict[str, int]()
+    found: list[tuple[int, Result]] = []
+    for line in map(json.loads, path.read_text().splitlines()):
         if "facts" in line:
-            facts = line["facts"]
+            facts, run = line["facts"], run + 1
         else:
-            found.append(Result(**{**line, "commit": facts.get("commit", "")}))
-    return found, facts
+            result = Result(**{**line, "commit": facts.get("commit", "")})
+            runs[result.scenario] = run
+            found.append((run, result))
+    return [result for run, result in found if run == runs[result.scenario]], facts
 
 
 def values(results: list[Result], scenario: str, variant: str, key: str) -> list[float]:

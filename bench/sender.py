@@ -29,7 +29,7 @@ def nothing(job_id: str) -> None:
 
 def ours(url: str, way: str, batch: int) -> Callable[[], object]:
     """What the API does."""
-    queue: Any = CeleryQueue.from_settings(Settings(redis_url=url, llm_base_url="http://127.0.0.1:9/v1"))
+    queue = CeleryQueue.from_settings(Settings(redis_url=url, llm_base_url="http://127.0.0.1:9/v1"))
     if way == "enqueue":
         return lambda: queue.enqueue(uuid7(), "llm", 0)
     return lambda: queue.enqueue_all([Waiting(uuid7(), "llm", 0) for _ in range(batch)])

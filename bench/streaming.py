@@ -213,6 +213,7 @@ def _rates(said: Figures, before: Snapshot, after: Snapshot, plan: Plan) -> Figu
         "share": rate / plan.offered if plan.offered else 1.0,
         **{f"{name}_cpu": value for name, value in used.items()},
         **per_million,
+        "all_s_per_million": sum(per_million.values()),
         "deliveries_per_cpu_s": rate / used["server"] if used["server"] else 0.0,
         "readers_cpu": share,
         "readers_us": share / rate * 1e6 if rate else 0.0,

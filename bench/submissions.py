@@ -14,7 +14,6 @@ from bench.plans import Plan
 from bench.processes import SERVER_CORES, running
 from bench.site import Site, site
 from bench.streaming import Figures
-from tasks.queue import CeleryQueue
 
 STREAMS: Final = Plan(200, 200, 20.0)
 JOB: Final = {"kind": "generate", "input": {"prompt": "Once upon a time"}}
@@ -67,6 +66,5 @@ POSTED: Final[dict[str, Callable[[float], Figures]]] = {
 SENT: Final[dict[str, Callable[[float], Figures]]] = {
     "Celery's apply_async": partial(sent, "apply_async"),
     "jobcast, one by one": partial(sent, "enqueue"),
+    f"jobcast, {BATCH} at a time": partial(sent, "enqueue_all"),
 }
-if hasattr(CeleryQueue, "enqueue_all"):
-    SENT[f"jobcast, {BATCH} at a time"] = partial(sent, "enqueue_all")

@@ -75,7 +75,7 @@ def test_submissions_are_accepted() -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["apply_async", "enqueue"])
+@pytest.mark.parametrize("way", ["apply_async", "enqueue", "enqueue_all"])
 def test_messages_are_sent(way: str) -> None:
     assert submissions.sent(way, 0.2)["sent"] > 0
 
