@@ -37,18 +37,18 @@ def keep_facts(path: Path, facts: dict[str, str]) -> None:
 
 
 def read(path: Path) -> tuple[list[Result], dict[str, str]]:
-    """The results of a file, and what they were measured on. Where a scenario was run again, the last run counts."""
+    """The results of a file, and what they were measured on. Where a variant was run again, its last run counts."""
     facts: dict[str, str] = {}
-    run, runs = 0, dict[str, int]()
+    run, runs = 0, dict[tuple[str, str], int]()
     found: list[tuple[int, Result]] = []
     for line in map(json.loads, path.read_text().splitlines()):
         if "facts" in line:
             facts, run = line["facts"], run + 1
         else:
             result = Result(**{**line, "commit": facts.get("commit", "")})
-            runs[result.scenario] = run
+            runs[result.scenario, result.variant] = run
             found.append((run, result))
-    return [result for run, result in found if run == runs[result.scenario]], facts
+    return [result for run, result in found if run == runs[result.scenario, result.variant]], facts
 
 
 def values(results: list[Result], scenario: str, variant: str, key: str) -> list[float]:

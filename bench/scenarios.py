@@ -48,6 +48,7 @@ ALL: Final = ("jobcast", "nchan", "floor", "tutorial B", "tutorial C", "resumabl
 FEW: Final = ("jobcast", "nchan", "floor", "tutorial A", "tutorial B", "tutorial C")
 MANY: Final = ("jobcast", "nchan", "floor", "tutorial C")
 CLOSED: Final = ("jobcast", "nchan", "floor", "tutorial B", "tutorial C")
+UNJOINED: Final = "jobcast, FLUSH_MS=0"
 PAIRS: Final = Plan(500, 500, 30.0, shares_core=True)
 STALLED_PLAN: Final = Plan(1, 20, 1000.0, size=4000, seconds=6.0)
 
@@ -59,7 +60,11 @@ def _measured(peer: Peer, plan: Plan, seconds: float) -> Figures:
 def streamed(name: str, title: str, peers: Iterable[str], plan: Plan, columns: tuple[Column, ...]) -> Scenario:
     """A scenario of one plan for several peers."""
     found, missing = _present(peers)
-    return Scenario(name, title, {peer.name: partial(_measured, peer, plan) for peer in found}, columns, missing)
+    variants = {peer.name: partial(_measured, peer, plan) for peer in found}
+    if not plan.rate:
+        # With few tokens under way the publisher waits for its clock more than for anything else.
+        variants[UNJOINED] = partial(_measured, PEERS["jobcast"], replace(plan, flush_ms=0))
+    return Scenario(name, title, variants, columns, missing)
 
 
 def _present(names: Iterable[str]) -> tuple[list[Peer], dict[str, str]]:

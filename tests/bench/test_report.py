@@ -88,7 +88,7 @@ def test_results_come_back_as_they_were_kept(tmp_path: Path) -> None:
     assert results.read(path) == ([Result("fan-1000", "jobcast", 0, {"rate": 1.5}, commit="abc")], {"commit": "abc"})
 
 
-def test_the_last_run_of_a_scenario_counts(tmp_path: Path) -> None:
+def test_the_last_run_of_a_variant_counts(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     for commit, rates in (("abc", (1, 2)), ("def", (3,))):
         results.keep_facts(path, {"commit": commit})
