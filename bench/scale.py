@@ -39,15 +39,16 @@ class Costs:
 
     @classmethod
     def of(cls, found: streaming.Figures, plan: Plan) -> "Costs":
-        """By the events that there were: tokens may have been joined."""
-        deliveries = found["events"] / found["wall_s"]
+        """By the events that there were: tokens may have been joined. On a raw hop they are not told apart."""
+        events = found["events"] or found["tokens"]
+        deliveries = events / found["wall_s"]
         appends = deliveries / plan.fan
         return cls(
             appends,
             found["server_cpu"] / deliveries * 1e6,
             found["redis_cpu"] / appends * 1e6,
             found["publisher_cpu"] / appends * 1e6,
-            max(0.0, found["grown_kib"]) / (found["events"] / plan.fan),
+            max(0.0, found["grown_kib"]) / (events / plan.fan),
         )
 
 

@@ -70,7 +70,7 @@ def test_the_generator_proves_itself_with_its_ceiling_and_its_share() -> None:
     ]
     said = " ".join(report.generator(found))
     assert "1,500,000 deliveries/s" in said
-    assert "21% of a core" in said
+    assert "fan-1000 21%" in said
 
 
 def test_the_page_has_a_place_for_each_of_its_parts() -> None:
