@@ -93,7 +93,7 @@ def generator(found: list[Result]) -> Iterator[str]:
         )
     }
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
-    yield f"- Its own CPU before Jobcast, as a share of a core, the most of all rounds: {told}. The tables have the others'."
+    yield f"- Its own CPU before Jobcast, as a share of a core, the most of all rounds: {told}."
     broken = sum(one.figures.get("broken", 0) + one.figures.get("failed", 0) for one in found)
     yield f"- Readers that were refused or tokens that could not be read, in all measurements: {broken:,.0f}."
 
