@@ -36,8 +36,10 @@ def _commit() -> str:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "progress", "server", "tasks")
-    return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    # The last one that changed what is measured.
+    product = ("--", "progress", "server", "tasks")
+    changed = git("status", "--porcelain", *product)
+    return git("log", "-1", "--format=%h", *product) + (" with changes" if changed else "")
 
 
 def _processor() -> str:
