@@ -106,9 +106,9 @@ class RedisExecutor:
         code = script(command.script, partition)
         try:
             try:
-                reply = self._redis.evalsha(code.sha, len(code.keys), *code.keys, *command.args())
+                reply = self._redis.evalsha(code.sha, 1, code.key, *command.args())
             except NoScriptError:
-                reply = self._redis.eval(code.text, len(code.keys), *code.keys, *command.args())
+                reply = self._redis.eval(code.text, 1, code.key, *command.args())
         except FAILURES as error:
             raise unavailable(error) from error
         return command.parse(reply)
@@ -124,7 +124,7 @@ class RedisExecutor:
         pipe = self._redis.pipeline(transaction=False)
         for partition, command in parts:
             code = script(command.script, partition)
-            pipe.evalsha(code.sha, len(code.keys), *code.keys, *command.args())
+            pipe.evalsha(code.sha, 1, code.key, *command.args())
         try:
             replies = pipe.execute(raise_on_error=False)
         except FAILURES as error:
@@ -176,9 +176,9 @@ class AsyncRedisExecutor:
             # Waiting for a connection, opening it and the command itself together.
             async with asyncio.timeout(TIMEOUT_S):
                 try:
-                    reply = await self._redis.evalsha(code.sha, len(code.keys), *code.keys, *command.args())
+                    reply = await self._redis.evalsha(code.sha, 1, code.key, *command.args())
                 except NoScriptError:
-                    reply = await self._redis.eval(code.text, len(code.keys), *code.keys, *command.args())
+                    reply = await self._redis.eval(code.text, 1, code.key, *command.args())
         except FAILURES as error:
             raise unavailable(error) from error
         return command.parse(reply)

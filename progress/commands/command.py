@@ -18,16 +18,15 @@ SCRIPTS: Final = Path(__file__).parents[1] / "scripts"
 
 @dataclass(frozen=True)
 class Script:
-    """The text of a Lua script, the SHA-1 by which Redis knows it, and the keys by which it finds the node.
+    """The text of a Lua script, the SHA-1 by which Redis knows it, and the key that tells a cluster's node its slot.
 
-    There are no keys of these names. A cluster that moves a slot from one node to another refuses a script whose keys
-    are not all on one side, so of a slot with two that are on neither it refuses all (TRYAGAIN) until the move is done:
-    none ever sees a job half.
+    There is no key of that name. While a slot moves from one node to another, whoever asks for a key that is not there
+    is sent on (ASK), and executors here do not follow: no script runs on either side, so none ever sees a job half.
     """
 
     text: bytes
     sha: str
-    keys: tuple[str, ...]
+    key: str
 
 
 @cache
@@ -35,9 +34,7 @@ def script(name: str, partition: int | None = None) -> Script:
     """The script ``scripts/NAME.lua`` behind the key names (of a cluster's partition) and ``common.lua``."""
     parts = (keys.lua_table(partition), (SCRIPTS / "common.lua").read_text(), (SCRIPTS / f"{name}.lua").read_text())
     text = "\n".join(parts).encode()
-    prefix = keys.prefix_of(partition)
-    declared = (prefix,) if partition is None else (prefix, f"{prefix}-")
-    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest(), declared)
+    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest(), keys.prefix_of(partition))
 
 
 def settled(answer: str) -> str:
