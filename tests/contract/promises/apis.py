@@ -70,7 +70,12 @@ class Api(Process):
     def _audit(self) -> None:
         try:
             if self.is_reconnected:
-                self.is_reconnected = not drive(self._store.write_again())
+                # As in the Audit: it may reconnect once more meanwhile.
+                self.is_reconnected, is_all = False, False
+                try:
+                    is_all = drive(self._store.write_again())
+                finally:
+                    self.is_reconnected = self.is_reconnected or not is_all
         except StoreUnavailable:
             return
         self._store.forget()
