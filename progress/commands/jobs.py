@@ -89,10 +89,11 @@ class CreateJob(Command[Created]):
                 yield from (name, value)
 
     def parse(self, reply: Any) -> Created:
-        """``[outcome, job]``, or ``[deleted]``."""
+        """``[outcome, job without its input]``, or ``[deleted]``."""
         if self.told and reply[0] == b"deleted":
             return Created("deleted", self.told)
-        return Created(reply[0].decode(), read_shown(reply[1]))
+        # Where it is another one's job, its body was the same, or it is a conflict, and nobody looks.
+        return Created(reply[0].decode(), replace(read_shown(reply[1]), input=self.job.input))
 
     def again(self, answer: Created) -> "CreateJob":
         """The command that makes the same job once more, should Redis have lost it in a crash."""

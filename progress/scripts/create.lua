@@ -1,12 +1,17 @@
 -- Makes a job: its record, event 1 (`queued`), its place in queue and lists.
 -- ARGV: id, idempotency key ('' for none), fingerprint, idempotency TTL in s, delay in ms,
 --   inside of event 1, when it was made before, should Redis have lost it in a crash (epoch ms; '' for now), field, value, …
--- Reply: {'created' | 'existing' | 'conflict', the job, as read_job.lua shows it}, or {'deleted'}: it is not made again
+-- Reply: {'created' | 'existing' | 'conflict', the job, as read_job.lua shows it but without its input, which may be large}, or
+--   {'deleted'}: it is not made again
 local id, idem, fingerprint, now = ARGV[1], ARGV[2], ARGV[3], clock()
 local server = notice(now)
 local again = ARGV[7] ~= ''
 local function made(outcome, job)
-  return {outcome, shown(job, clock())}
+  local view = shown(job, clock())
+  for i = 1, #view[1], 2 do
+    if view[1][i] == 'input' then view[1][i + 1] = '' end
+  end
+  return {outcome, view}
 end
 if idem ~= '' then
   local held = redis.call('GET', KEY.idem .. idem)

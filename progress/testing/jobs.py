@@ -54,7 +54,10 @@ def create(space: Keyspace, *argv: str) -> Any:
 
 
 def _made(space: Keyspace, outcome: str, job_id: str) -> Any:
-    return [outcome, read_job(space, job_id)]
+    record, *rest = read_job(space, job_id)
+    # Whoever submits has the input, and it may be large.
+    record[2 * record[::2].index("input") + 1] = ""
+    return [outcome, [record, *rest]]
 
 
 def cancel(space: Keyspace, job_id: str, reason: str, *again: str) -> Any:

