@@ -1,6 +1,7 @@
 """Jobs and logs as the API uses them: what each command's answer means to whoever asked."""
 
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from progress import commands
 from progress.commands import Health, Lifetimes, LogPage
@@ -27,6 +28,8 @@ class Store:
         self._executor = executor
         self._lifetimes = lifetimes
         self._unsynced = Unsynced()
+        # By owner and idempotency key, for as long as they are kept.
+        self._made: WeakValueDictionary[tuple[str | None, str], commands.CreateJob] = WeakValueDictionary()
 
     @classmethod
     def with_settings(cls, executor: AsyncExecutor, settings: Settings) -> "Store":
@@ -40,11 +43,17 @@ class Store:
             IdempotencyConflict: the key was used with another body.
         """
         command = commands.CreateJob(new, self._lifetimes, idempotency_key, fingerprint)
+        if idempotency_key and (before := self._made.get((new.owner, idempotency_key))):
+            # Redis may have crashed since, and be back without it: the key would make a second job.
+            await self._executor.run(before)
         made = await self._executor.run(command)
         if made.outcome == "conflict":
             raise IdempotencyConflict(idempotency_key, made.job_id)
         if made.outcome == "created":
-            self._unsynced.add(command.again(made), len(encode_json(new.input)), job_id=made.job.id)
+            again = command.again(made)
+            self._unsynced.add(again, len(encode_json(new.input)), job_id=made.job.id)
+            if idempotency_key:
+                self._made[new.owner, idempotency_key] = again
         return Submitted(made.job, made.outcome == "created")
 
     async def get(self, job_id: str) -> Job:

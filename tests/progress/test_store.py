@@ -34,6 +34,26 @@ async def test_a_submission_gives_the_job_and_whether_it_is_new(bench: Bench) ->
     assert first.job.input == {"prompt": "p"}
 
 
+async def test_a_key_makes_one_job_though_redis_has_lost_it_in_between(bench: Bench) -> None:
+    crash = bench.backend.save()
+    first = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    other = await bench.store.create(new(), idempotency_key="other", fingerprint="f")
+    crash()
+    again = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    assert (again.created, again.job.id) == (False, first.job.id)
+    assert await bench.store.write_again()
+    assert [job.id for job in await bench.store.list()] == [other.job.id, first.job.id]
+
+
+async def test_a_key_of_a_job_that_was_deleted_makes_another_one(bench: Bench) -> None:
+    first = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    await bench.store.cancel(first.job.id)
+    await bench.store.delete(first.job.id)
+    again = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
+    assert again.created
+    assert again.job.id != first.job.id
+
+
 async def test_a_key_used_for_another_body_is_refused_with_both_named(bench: Bench) -> None:
     first = await bench.store.create(new(), idempotency_key="k", fingerprint="f")
     with pytest.raises(IdempotencyConflict) as caught:
