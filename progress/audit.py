@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 AUDIT_S: Final = 5.0
 """How often heads are compared with Logs."""
+ON_ITS_WAY_S: Final = 0.25
+"""How long after its event stands in the Log a message may still come: most that are missed then are not lost."""
 SETTLE_S: Final = keys.SETTLE_MS / 1000
 """How long after a re-connect a job that Redis does not know may still be written again by whoever made it."""
 
@@ -106,9 +108,15 @@ class Audit:
             return True
         settled = self.settled
         heads = await self._store.heads(tuple(feed.job_id for feed in feeds))
-        for feed, head in zip(feeds, heads, strict=True):
-            if head is None and not settled:
-                continue
-            if head is None or head > feed.head:
+        behind = [(feed, head) for feed, head in zip(feeds, heads, strict=True) if _lacks(feed, head)]
+        if behind and settled:
+            await asyncio.sleep(ON_ITS_WAY_S)
+        for feed, head in behind:
+            if _lacks(feed, head) and (settled or head is not None):
                 self._catch_up(feed)
         return settled or None not in heads
+
+
+def _lacks(feed: Feed, head: int | None) -> bool:
+    """Whether the Log goes on after what a Feed has, or is gone."""
+    return not feed.closed and (head is None or head > feed.head)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from progress import keys
-from progress.commands import Append, Command, CreateJob, Lifetimes, ReadLog, Sweep, Watched
+from progress.commands import Append, Command, CreateJob, Lifetimes, ReadHeads, ReadLog, Sweep, Watched
 from progress.connect import AsyncRedisExecutor, RedisExecutor, dialer
 from progress.errors import JobNotFound, StoreUnavailable
 from progress.events import Draft, Event, Gap
@@ -185,6 +185,33 @@ async def test_a_lost_message_that_nothing_follows_is_found_by_the_audit(auditin
         auditing.tell(job_id, "lost")
         auditing.end(job_id)
         assert texts(await read_all(subscription)) == "lost"
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_the_audit_gives_a_message_the_time_to_come(
+    auditing: Bench, monkeypatch: pytest.MonkeyPatch, comes: bool
+) -> None:
+    monkeypatch.setattr("progress.audit.ON_ITS_WAY_S", 60 if comes else 2 * QUICK_S)
+    job_id, compared = auditing.start(), asyncio.Event()
+    on_their_way: list[Any] = []
+    asked: list[Command[Any]] = []
+
+    def note(command: Command[Any]) -> None:
+        asked.append(command)
+        if isinstance(command, ReadHeads):
+            compared.set()
+
+    with await auditing.hub.subscribe(job_id, -1) as subscription, monkeypatch.context() as slow:
+        slow.setattr(auditing.listener, "hear", on_their_way.append)
+        auditing.memory.before = note
+        auditing.tell(job_id, "late")
+        auditing.end(job_id)
+        await compared.wait()
+        slow.undo()
+        for batch in on_their_way if comes else ():
+            auditing.listener.hear(batch)
+        assert texts(await read_all(subscription)) == "late"
+    assert any(isinstance(command, ReadLog) for command in asked) != comes
 
 
 async def test_after_a_reconnect_what_was_missed_is_read(bench: Bench) -> None:
