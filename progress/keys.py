@@ -105,8 +105,8 @@ def slot_of(partition: int) -> int:
     return binascii.crc_hqx(tag.encode(), 0) % SLOTS
 
 
-def lua_table(partition: int | None = None) -> str:
-    """The names above, and figures that no caller gives, as a Lua table, so that scripts spell none of their own."""
+def lua_words(partition: int | None = None) -> dict[str, str]:
+    """The names above, and figures that no caller gives, as Lua expressions: scripts spell none of their own."""
     names = {
         "job": JOB,
         "log": LOG,
@@ -137,9 +137,9 @@ def lua_table(partition: int | None = None) -> str:
         "live": LIVE,
         "activity": ACTIVITY,
     }
-    words = ", ".join(f"{name} = '{key.replace(PREFIX, prefix_of(partition))}'" for name, key in names.items())
-    return f"local KEY = {{{words}, sharded = {'false' if partition is None else _SHARDED}}}\n"
+    words = {name: f"'{key.replace(PREFIX, prefix_of(partition))}'" for name, key in names.items()}
+    return words | {"sharded": "false" if partition is None else _SHARDED}
 
 
-_SHARDED: Final = "redis.REDIS_VERSION_NUM ~= nil"
+_SHARDED: Final = "(redis.REDIS_VERSION_NUM ~= nil)"
 """Whether a server knows sharded pub/sub: Redis 7 does, and is the first that tells its version to scripts."""

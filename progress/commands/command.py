@@ -5,15 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from progress import keys
+from progress.commands.source import source
 from progress.errors import StoreUnavailable
 
 R = TypeVar("R")
 Arg = str | int | float | bytes
-SCRIPTS: Final = Path(__file__).parents[1] / "scripts"
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,8 @@ class Script:
 
 @cache
 def script(name: str, partition: int | None = None) -> Script:
-    """The script ``scripts/NAME.lua`` behind the key names (of a cluster's partition) and ``common.lua``."""
-    parts = (keys.lua_table(partition), (SCRIPTS / "common.lua").read_text(), (SCRIPTS / f"{name}.lua").read_text())
-    text = "\n".join(parts).encode()
+    """The script ``scripts/NAME.lua`` with the key names of a cluster's partition, or of where there is none."""
+    text = source(name, keys.lua_words(partition)).encode()
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest(), keys.prefix_of(partition))
 
 

@@ -8,17 +8,17 @@
 -- What a crash of Redis has lost is written again as it was: by its number it goes to its old place, and the writer says
 -- when that was, which a reply that is lost cannot.
 local id, attempt, number, again = ARGV[1], ARGV[2], ARGV[4], ARGV[8]
-local why = refuse(id, attempt, ARGV[3], number)
+local r = held(id)
+local why = refuse(r, attempt, ARGV[3], number)
 if why and why ~= 'seen' then return {why, 0, 0, 0} end
-local r = read(id, 'append_seq', 'cancel_requested', 'append_at', 'append_room')
-local answer = r[2] and 'cancel' or 'ok'
-if why == 'seen' then return {answer, tonumber(r[1]), tonumber(r[3] or 0), tonumber(r[4] or 0)} end
+local answer = r.cancel_requested and 'cancel' or 'ok'
+if why then return {answer, tonumber(r.append_seq), tonumber(r.append_at or 0), tonumber(r.append_room or 0)} end
 
 local now = clock()
 local at = ARGV[7] == '' and now or tonumber(ARGV[7])
 local drafts, first = {unpack(ARGV, 9)}, 1
 while drafts[first] == 'checkpoint' do first = first + 2 end
-local leave, follows, room = goes_on(id, now, again), '', 0
+local leave, follows, room = goes_on(id, r, now, again), '', 0
 if leave == 'unsettled' then return {leave, 0, 0, 0} end
 if leave and drafts[first] then
   follows, room = leave_room(id, now, leave)
@@ -27,8 +27,9 @@ elseif leave then
   -- A state alone takes no number; the lease, renewed, will not tell any more.
   redis.call('HSET', KEY.job .. id, 'doubted', attempt)
 end
-local seq = write(id, at, attempt, drafts)
-redis.call('HSET', KEY.job .. id, 'append_number', number, 'append_seq', seq, 'append_at', at, 'append_room', room)
+local seq = put(id, at, attempt, drafts, room > 0 and room or tonumber(r.last_seq), r.max_events, r.kind)
+redis.call('HSET', KEY.job .. id, 'last_seq', seq, 'append_number', number, 'append_seq', seq, 'append_at', at,
+  'append_room', room)
 if ARGV[6] ~= '' then redis.call('HSET', KEY.job .. id, 'progress', ARGV[6]) end
 -- One that is written again says nothing of today.
 redis.call('ZADD', KEY.leases, (again == '' and now or at) + tonumber(ARGV[5]), id)

@@ -1,4 +1,4 @@
--- Stands before every script; KEY (progress/keys.py) stands before this.
+-- What scripts share. Each gets what it uses of this, and the words of progress/keys.py for KEY (progress/commands/source.py).
 -- Redis's own clock decides everywhere: the clocks of workers may differ.
 
 local function clock()
@@ -63,6 +63,15 @@ local function read(id, ...)
   return redis.call('HMGET', KEY.job .. id, ...)
 end
 
+-- What decides whether an attempt may write, and what it writes with: fields of a record by their names, in one step.
+local HELD = {'status', 'attempt', 'claim', 'append_number', 'append_seq', 'append_at', 'append_room', 'cancel_requested',
+  'doubted', 'server', 'last_seq', 'max_events', 'kind'}
+local function held(id)
+  local values, r = read(id, unpack(HELD)), {}
+  for i = 1, #HELD do r[HELD[i]] = values[i] end
+  return r
+end
+
 -- A job as people want to see it: {{field, value, …}, position in its queue from 1 (0: in none), 1 if a worker serves
 -- its queue, its score in the queue or ''}; nil where there is none.
 local function shown(id, now)
@@ -89,10 +98,9 @@ end
 
 -- Appends events and tells whoever listens. drafts: {type, fields, type, fields, …}, fields being the
 -- inside of a JSON object. A draft of type 'checkpoint' is no event: its fields are the state that the next attempt
--- gets, and the text up to here stays. Returns the last seq.
-local function write(id, now, attempt, drafts)
-  local r = read(id, 'last_seq', 'max_events', 'kind')
-  local seq, lines = tonumber(r[1]), {}
+-- gets, and the text up to here stays. seq is the last one before; the caller notes the last one now, which is returned.
+local function put(id, now, attempt, drafts, seq, max_events, kind)
+  local lines = {}
   local rest = '","attempt":' .. attempt .. ',"at":"' .. rfc3339(now) .. '"'
   local function checkpoint(state)
     redis.call('HSET', KEY.job .. id, 'checkpoint', state, 'checkpoint_seq', seq)
@@ -102,17 +110,24 @@ local function write(id, now, attempt, drafts)
     local head = '{"seq":' .. seq .. ',"type":"' .. kind_of .. rest
     local body = fields ~= '' and ',' .. fields or ''
     lines[#lines + 1] = head .. body .. '}'
-    redis.call('XADD', KEY.log .. id, 'MAXLEN', r[2], seq .. '-0', 'e', lines[#lines])
+    redis.call('XADD', KEY.log .. id, 'MAXLEN', max_events, seq .. '-0', 'e', lines[#lines])
     if ACTIVITY[kind_of] then
       if kind_of == 'succeeded' then body = '' end
-      redis.call(PUBLISH, KEY.activity, head .. body .. ',"job":"' .. id .. '","kind":"' .. r[3] .. '"}')
+      redis.call(PUBLISH, KEY.activity, head .. body .. ',"job":"' .. id .. '","kind":"' .. kind .. '"}')
     end
   end
   for i = 1, #drafts, 2 do
     if drafts[i] == 'checkpoint' then checkpoint(drafts[i + 1]) else event(drafts[i], drafts[i + 1]) end
   end
-  redis.call('HSET', KEY.job .. id, 'last_seq', seq)
   if #lines > 0 then redis.call(PUBLISH, KEY.live .. id, table.concat(lines, '\n')) end
+  return seq
+end
+
+-- The same, of a job of which nothing is known yet.
+local function write(id, now, attempt, drafts)
+  local r = read(id, 'last_seq', 'max_events', 'kind')
+  local seq = put(id, now, attempt, drafts, tonumber(r[1]), r[2], r[3])
+  redis.call('HSET', KEY.job .. id, 'last_seq', seq)
   return seq
 end
 
@@ -135,20 +150,19 @@ local function leave_room(id, now, leave)
 end
 
 -- Whether the attempt that holds a job may have been lost on another server, and that in a crash: its lease was over while
--- that lived, as far as is known. Then others have written to the job, and the holder goes on under their numbers.
-local function doubtful(id, now)
-  local r = read(id, 'attempt', 'doubted', 'server')
+-- that lived, as far as is known. Then others have written to the job, and the holder goes on under their numbers. r: see held.
+local function doubtful(id, r, now)
   local lease = tonumber(redis.call('ZSCORE', KEY.leases, id) or 0)
-  if r[2] ~= r[1] and lease > now then return false end
-  if not r[3] or r[3] == notice(now) then return false end
-  return r[2] == r[1] or lease <= tonumber(redis.call('GET', KEY.doubt) or 0)
+  if r.doubted ~= r.attempt and lease > now then return false end
+  if not r.server or r.server == notice(now) then return false end
+  return r.doubted == r.attempt or lease <= tonumber(redis.call('GET', KEY.doubt) or 0)
 end
 
 -- How the holder of a job writes on: 'unsettled' (not before those who may have taken the job could speak), or what room
 -- it leaves (see leave_room). again: '' for something new; of what it has written before up to which seq it left room, or 0.
-local function goes_on(id, now, again)
+local function goes_on(id, r, now, again)
   if again ~= '' then return tonumber(again) > 0 and tonumber(again) end
-  if not doubtful(id, now) then return false end
+  if not doubtful(id, r, now) then return false end
   return unsettled(now) and 'unsettled' or 'if needed'
 end
 
@@ -206,16 +220,15 @@ end
 
 -- Whether an attempt may write: nil, or why not. A writer whose reply was lost sends the same number
 -- again; what was done is then answered anew ('seen'), whatever has become of the job since. 'behind': the record is
--- older than what the writer knows, so a crash of Redis has lost what came after.
-local function refuse(id, attempt, claim, number)
-  local r = read(id, 'status', 'attempt', 'append_number', 'claim')
-  if not r[1] then return 'gone' end
-  local mine = r[2] == attempt and r[4] == claim
-  if mine and tonumber(number) <= tonumber(r[3]) then return 'seen' end
-  if ENDED[r[1]] then return 'closed' end
-  if tonumber(r[2]) < tonumber(attempt) then return 'behind' end
-  if not mine or r[1] ~= 'running' then return 'stale' end
-  if tonumber(number) > tonumber(r[3]) + 1 then return 'behind' end
+-- older than what the writer knows, so a crash of Redis has lost what came after. r: see held.
+local function refuse(r, attempt, claim, number)
+  if not r.status then return 'gone' end
+  local mine = r.attempt == attempt and r.claim == claim
+  if mine and tonumber(number) <= tonumber(r.append_number) then return 'seen' end
+  if ENDED[r.status] then return 'closed' end
+  if tonumber(r.attempt) < tonumber(attempt) then return 'behind' end
+  if not mine or r.status ~= 'running' then return 'stale' end
+  if tonumber(number) > tonumber(r.append_number) + 1 then return 'behind' end
   return nil
 end
 

@@ -8,13 +8,14 @@
 -- Reply: {status | 'stale' | 'closed' | 'gone' | 'behind' | 'unsettled', last seq, when it came in epoch ms, reason as JSON
 --   or '', up to which seq room was left before it or 0}; see append.lua
 local id, attempt, outcome, value = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
-local why = refuse(id, attempt, ARGV[3], ARGV[4])
+local before = held(id)
+local why = refuse(before, attempt, ARGV[3], ARGV[4])
 if why == 'seen' then
   local r = read(id, 'append_outcome', 'append_seq', 'append_at', 'cancel_requested', 'append_room')
   return {r[1] or 'stale', tonumber(r[2]), tonumber(r[3] or 0), r[4] or '', tonumber(r[5] or 0)}
 end
 if why then return {why, 0, 0, '', 0} end
-local leave = goes_on(id, clock(), ARGV[9])
+local leave = goes_on(id, before, clock(), ARGV[9])
 if leave == 'unsettled' then return {leave, 0, 0, '', 0} end
 
 local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back')

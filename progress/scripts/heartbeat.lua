@@ -5,18 +5,18 @@ local replies, now = {}, clock()
 local server = notice(now)
 for i = 2, #ARGV, 4 do
   local id = ARGV[i]
-  local answer = refuse(id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3] + 1)
-  local r = read(id, 'cancel_requested', 'server', 'status')
+  local r = held(id)
+  local answer = refuse(r, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3] + 1)
   -- The next one is written already, and its answer on the way.
-  if answer == 'seen' then answer = ENDED[r[3]] and 'closed' or r[3] ~= 'running' and 'stale' or nil end
+  if answer == 'seen' then answer = ENDED[r.status] and 'closed' or r.status ~= 'running' and 'stale' or nil end
   if not answer then
-    answer = r[1] and 'cancel' or 'ok'
+    answer = r.cancel_requested and 'cancel' or 'ok'
     -- It lives, whatever was lost before; but only its next write can leave room.
-    local doubt = doubtful(id, now)
+    local doubt = doubtful(id, r, now)
     redis.call('ZADD', KEY.leases, now + tonumber(ARGV[1]), id)
     -- Its holder has all that it ever wrote: nothing of this job was lost, or it is there again.
     if doubt then redis.call('HSET', KEY.job .. id, 'doubted', ARGV[i + 1])
-    elseif r[2] ~= server then redis.call('HSET', KEY.job .. id, 'server', server) end
+    elseif r.server ~= server then redis.call('HSET', KEY.job .. id, 'server', server) end
   end
   replies[#replies + 1] = answer
 end

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from progress.commands.source import linked
 from progress.connect import RedisExecutor
 from progress.events import (
     EVENT_TYPES,
@@ -214,10 +215,7 @@ MOMENTS = (0, 951_782_399_999, 951_782_400_000, 1_709_164_800_123, 1_735_689_599
 
 @pytest.mark.parametrize("epoch_ms", MOMENTS)
 def test_the_calendar_of_lua_is_that_of_python(redis_server: RedisServer, epoch_ms: int) -> None:
-    from progress.commands.command import SCRIPTS
-
-    common = (SCRIPTS / "common.lua").read_text()
-    code = f"local KEY = {{}}\n{common}\nreturn rfc3339(tonumber(ARGV[1]))"
+    code = linked("return rfc3339(tonumber(ARGV[1]))", {})
     assert redis_server.command("EVAL", code, 0, epoch_ms) == rfc3339(epoch_ms)
 
 

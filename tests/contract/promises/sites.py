@@ -98,7 +98,7 @@ class RedisSite:
     def run(self, command: Command[R]) -> R:
         """See Site."""
         text = script(command.script).text.decode()
-        assert self._TIME[0] in text
+        assert self._TIME[0] in text or "clock" not in text
         return command.parse(self._client.eval(text.replace(*self._TIME), 1, keys.PREFIX, *command.args()))
 
     def published(self) -> list[tuple[str, bytes]]:
