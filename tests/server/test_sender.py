@@ -41,39 +41,35 @@ def jobs(count: int) -> list[Waiting]:
     return [Waiting(f"job-{number}", "llm", 5) for number in range(count)]
 
 
-def test_what_waits_goes_together_and_in_order(queue: HeldQueue) -> None:
+def behind_one(queue: HeldQueue, count: int) -> Sender:
+    """A Sender that sends the first of so many jobs' messages, while the others wait."""
     made = Sender(queue)
-    first, *others = jobs(1200)
+    first, *others = jobs(count)
     made.send(first)
     wait_until(lambda: queue.together == [1])
     for job in others:
         made.send(job)
+    return made
+
+
+def test_what_waits_goes_together_and_in_order(queue: HeldQueue) -> None:
+    made = behind_one(queue, 1200)
     queue.go.set()
     made.close(10)
     assert queue.together == [1, 500, 500, 199]
-    assert [job_id for job_id, _, _ in queue.sent] == [job.job_id for job in (first, *others)]
+    assert [job_id for job_id, _, _ in queue.sent] == [job.job_id for job in jobs(1200)]
 
 
 def test_what_waits_for_a_hung_broker_is_bounded(queue: HeldQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "UNSENT", 3)
-    made = Sender(queue)
-    first, *others = jobs(10)
-    made.send(first)
-    wait_until(lambda: queue.together == [1])
-    for job in others:
-        made.send(job)
+    made = behind_one(queue, 10)
     queue.go.set()
     made.close(10)
     assert [job_id for job_id, _, _ in queue.sent] == ["job-0", "job-1", "job-2", "job-3"]
 
 
 def test_closing_leaves_to_the_sweeper_what_there_is_no_time_for(queue: HeldQueue) -> None:
-    made = Sender(queue)
-    first, *others = jobs(10)
-    made.send(first)
-    wait_until(lambda: queue.together == [1])
-    for job in others:
-        made.send(job)
+    made = behind_one(queue, 10)
     # The one step under way gives up by itself, as a real queue's does: after the time to close is over.
     closing = threading.Thread(target=made.close, args=(0,))
     closing.start()

@@ -3,20 +3,20 @@
 import contextlib
 import itertools
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from progress import keys
 from server.embedded import LOOPBACK, free_port
 from tests.support.redis_server import RedisServer
+from tests.support.server_process import Startable
 from tests.support.waiting import wait_until
 
 MASTERS: Final = 3
 START_S: Final = 30.0
 
 
-class RedisCluster:
-    """Nodes on loopback. A context manager; ``masters`` and ``replicas`` are in the same order."""
+class RedisCluster(Startable):
+    """Nodes on loopback; ``masters`` and ``replicas`` are in the same order."""
 
     def __init__(self, *options: str, replicas: bool = False) -> None:
         self._stack = contextlib.ExitStack()
@@ -98,19 +98,6 @@ class RedisCluster:
     def close(self) -> None:
         """Ends every node."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _node(*options: str) -> RedisServer:

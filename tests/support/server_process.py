@@ -2,13 +2,39 @@
 
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 
-class ServerProcess:
-    """A context manager. A subclass says how its process is started."""
+class Startable(ABC):
+    """A context manager: started when it is entered, ended when it is left or cannot be started."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts it, with the data it had when it was stopped, and returns once it answers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends it and removes its data."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ServerProcess(Startable):
+    """One process. A subclass says how it is started."""
 
     def __init__(self, prefix: str) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix=prefix)
@@ -20,10 +46,6 @@ class ServerProcess:
         """Its process."""
         assert self._process
         return self._process.pid
-
-    def start(self) -> None:
-        """Starts it, with the data it had when it was stopped, and returns once it answers."""
-        raise NotImplementedError
 
     def signal(self, number: int) -> None:
         """Sends a signal, such as SIGSTOP, to the server itself."""
@@ -41,16 +63,3 @@ class ServerProcess:
         """Ends it and removes its data."""
         self.kill()
         self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
