@@ -24,8 +24,8 @@ class Writer(Protocol):
     def take(self) -> Append | None:
         """The next append; None where there is nothing to write."""
 
-    def done(self, answer: Appended | StoreUnavailable, now: float) -> None:
-        """What became of it, and when, on the monotonic clock."""
+    def done(self, answer: Appended | StoreUnavailable) -> None:
+        """What became of it."""
 
 
 class Committer:
@@ -80,9 +80,8 @@ class Committer:
     def _commit(self, taken: list[tuple[Writer, Append]]) -> bool:
         """Writes what was taken; says whether Redis was there."""
         answers = self._answers([append for _, append in taken])
-        now = time.monotonic()
         for (writer, _), answer in zip(taken, answers, strict=True):
-            writer.done(answer, now)
+            writer.done(answer)
         return not any(isinstance(answer, StoreUnavailable) for answer in answers)
 
     def _answers(self, appends: list[Append]) -> list[Any]:

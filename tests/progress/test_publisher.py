@@ -1,13 +1,16 @@
 """The Publisher: the first token at once, the last ones never held back, nothing lost and nothing twice."""
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 
-from progress.commands import Append, CancelJob, Command, FinishAttempt, Heartbeat
+from progress.commands import Append, Appended, CancelJob, Command, FinishAttempt, Heartbeat
 from progress.committer import Committer
 from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
 from progress.events import Draft
@@ -116,6 +119,52 @@ def test_tokens_that_follow_are_joined_until_the_time_to_flush(bench: Bench) -> 
     bench.wait_for(lambda: len(bench.appends) == 2)
     assert 0.02 < time.monotonic() - before < 2
     assert bench.events() == [("token", "a"), ("token", "bcdef")]
+
+
+class Watch:
+    """The time, as told to a Publisher; and a Committer that takes at once whatever is due, and is answered at once."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, flush_ms: int) -> None:
+        self.now = 1000.0
+        self.appends: list[float] = []
+        self._due: float | None = None
+        monkeypatch.setattr("progress.publisher.time", SimpleNamespace(monotonic=lambda: self.now))
+        self.write_again = bench.committer.write_again
+        claim = bench.store.claim(bench.job_id)
+        self.publisher = Publisher(cast(Any, self), claim, lease_ms=LEASE_MS, flush_ms=flush_ms)
+
+    def schedule(self, _writer: Publisher, due: float) -> None:
+        self._due = due
+
+    def pass_until(self, then: float) -> None:
+        while self._due is not None and self._due <= then:
+            self.now, self._due = max(self.now, self._due), None
+            assert self.publisher.take()
+            self.appends.append(self.now)
+            self.publisher.done(Appended("ok", at=round(self.now * 1000), last_seq=0))
+        self.now = then
+
+    def say(self, at: float) -> None:
+        self.pass_until(at)
+        self.publisher.token("a")
+        self.pass_until(at)
+
+
+def test_a_stream_at_the_pace_of_flushing_does_not_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though each of its tokens may come a little early or late."""
+    watch, jitter = Watch(bench, monkeypatch, 20), random.Random(1)
+    said = [1000 + number * 0.02 + jitter.uniform(-0.0025, 0.0025) for number in range(1, 500)]
+    for at in said:
+        watch.say(at)
+    assert watch.appends == said
+
+
+def test_a_fast_stream_is_an_append_each_time_to_flush(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(bench, monkeypatch, 20)
+    for number in range(1000):
+        watch.say(1000 + number * 0.001)
+    assert len(watch.appends) == 51
+    assert min(later - earlier for earlier, later in pairwise(watch.appends)) >= 0.0149
 
 
 def test_the_last_tokens_are_not_held_back_although_none_follows(bench: Bench) -> None:
@@ -317,7 +366,7 @@ def test_an_outage_of_hours_does_not_end_the_committer(bench: Bench) -> None:
     publisher = bench.publisher()
     append = Append(bench.store.claim(bench.job_id), 1, LEASE_MS, ())
     for _ in range(2000):
-        publisher.done(StoreUnavailable("away"), 0.0)
+        publisher.done(StoreUnavailable("away"))
     assert append.number == 1
     publisher.token("a")
     bench.committer.schedule(publisher, 0.0)
