@@ -12,20 +12,41 @@ PARTITIONS: Final = 16
 
 
 @dataclass(frozen=True)
+class Cost:
+    """CPU that one event takes of a process, in microseconds.
+
+    A process that is little busy is woken by each event; a busy one takes several at a time. ``alone_us`` is what one
+    costs up to ``alone_s`` events a second in that process, ``busy_us`` from ``busy_s`` on.
+    """
+
+    alone_us: float
+    busy_us: float
+    alone_s: float
+    busy_s: float
+
+    def at(self, rate: float) -> float:
+        """The cost at ``rate`` events a second in one process; in between by the logarithm of the rate."""
+        if rate <= self.alone_s:
+            return self.alone_us
+        way = min(1.0, math.log(rate / self.alone_s) / math.log(self.busy_s / self.alone_s))
+        return self.alone_us + way * (self.busy_us - self.alone_us)
+
+
+@dataclass(frozen=True)
 class Units:
     """What was measured. Microseconds of CPU, KiB of resident memory.
 
-    ``delivery_us``: an event to one more reader. ``message_us``: an event that comes to an API process.
-    ``append_us``: Redis writes an event and sends it to one API process. ``copy_us``: to one more.
-    ``publish_us``: the worker's process, an append. ``event_kib``: an event in the memory of an API process.
+    ``delivery_us``: an event to one more reader. ``message``: an event that comes to an API process.
+    ``append``: Redis writes an event and sends it to one API process. ``copy_us``: to one more.
+    ``publish``: the worker's process, an append. ``event_kib``: an event in the memory of an API process.
     ``stored_bytes``: an event in the log.
     """
 
     delivery_us: float
-    message_us: float
-    append_us: float
+    message: Cost
+    append: Cost
     copy_us: float
-    publish_us: float
+    publish: Cost
     base_kib: float
     reader_kib: float
     job_kib: float
@@ -35,7 +56,10 @@ class Units:
 
 @dataclass(frozen=True)
 class Load:
-    """Jobs at work, their readers, and tokens a second of each job. ``kept_s``: how long an ended job's log stays."""
+    """Jobs at work, their readers, and tokens a second of each job.
+
+    ``kept_s``: how long an ended job's log stays. ``publishers``: worker processes that the jobs are spread over.
+    """
 
     name: str
     jobs: float
@@ -45,6 +69,7 @@ class Load:
     by_job: bool = False
     """Whether readers of a job are led to the same API process."""
     kept_s: float = DAY_S
+    publishers: int = 1
 
     @property
     def appends(self) -> float:
@@ -104,16 +129,17 @@ def need(units: Units, load: Load, kept_events: float = 0.0) -> Need:
 
 def _need(units: Units, load: Load, processes: int, kept_events: float) -> Need:
     copied = copies(load.readers / load.jobs, processes, by_job=load.by_job)
-    message_cores = units.message_us * load.appends * copied / 1e6
+    messages = load.appends * copied
+    message_cores = units.message.at(messages / processes) * messages / 1e6
     api_cores = message_cores + units.delivery_us * load.deliveries / 1e6
-    redis_cores = (units.append_us + units.copy_us * (copied - 1)) * load.appends / 1e6
+    redis_cores = (units.append.at(load.appends) + units.copy_us * (copied - 1)) * load.appends / 1e6
     each = units.base_kib * processes + units.reader_kib * load.readers
     each += (units.job_kib * load.jobs + units.event_kib * kept_events) * copied
     return Need(
         api_cores,
         message_cores,
         redis_cores,
-        units.publish_us * load.appends / 1e6,
+        units.publish.at(load.appends / load.publishers) * load.appends / 1e6,
         max(1, math.ceil(api_cores / FULL)),
         max(1, math.ceil(redis_cores / FULL)),
         each / 1024,

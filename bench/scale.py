@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import redis
 
 from bench import streaming
-from bench.model import DAY_S, Load, Need, Units, need
+from bench.model import DAY_S, Cost, Load, Need, Units, need
 from bench.peers import PEERS, Peer
 from bench.plans import Plan
 from bench.processes import ROOT
@@ -19,6 +19,8 @@ PAGE: Final = ROOT / "docs" / "scale.md"
 TEXT: Final = Path(__file__).parent / "scale.md.in"
 US, HOP = PEERS["jobcast"], PEERS["raw hop"]
 RATE: Final = 20.0
+ALONE, BUSY = Plan(50, 50, RATE / 2), Plan(300, 300, RATE)
+"""Where each event wakes its process by itself, and where several are taken at a time."""
 SIZES: Final = (Load("small", 100, 500, 10.0), Load("large", 400, 4000, 10.0))
 READERS: Final = (10_000, 100_000, 1_000_000)
 TOKENS_S: Final = 100_000
@@ -59,7 +61,7 @@ def measure_units(seconds: float, locked: Locked) -> Units:
         with locked():
             return Costs.of(streaming.measure(peer, plan.lasting(seconds)), plan)
 
-    wide, pairs = streamed(US, Plan(1, 500, RATE)), streamed(US, Plan(300, 300, RATE))
+    wide, alone, busy = (streamed(US, plan) for plan in (Plan(1, 500, RATE), ALONE, BUSY))
     one, four = (streamed(HOP, Plan(200, 200 * count, RATE)) for count in (1, 4))
     with locked():
         crowd = streaming.idle(US, Plan(1, 2000))
@@ -68,19 +70,23 @@ def measure_units(seconds: float, locked: Locked) -> Units:
     with locked():
         stored = stored_bytes()
     # An event to 500 readers: message + 500 deliveries; to one: message + delivery.
-    message = max(0.0, (pairs.server_us - wide.server_us) * 500 / 499)
+    delivery = (wide.server_us * 500 - alone.server_us) / 499
     return Units(
-        delivery_us=pairs.server_us - message,
-        message_us=message,
-        append_us=pairs.redis_us,
+        delivery_us=delivery,
+        message=_cost(max(0.0, alone.server_us - delivery), max(0.0, busy.server_us - delivery)),
+        append=_cost(alone.redis_us, busy.redis_us),
         copy_us=max(0.0, (four.redis_us - one.redis_us) / 3),
-        publish_us=pairs.publisher_us,
+        publish=_cost(alone.publisher_us, busy.publisher_us, BUSY.publishers),
         base_kib=crowd["empty_kib"],
         reader_kib=crowd["kib_a_reader"],
         job_kib=apart["kib_a_reader"] - crowd["kib_a_reader"],
-        event_kib=pairs.grown_kib,
+        event_kib=busy.grown_kib,
         stored_bytes=stored,
     )
+
+
+def _cost(alone_us: float, busy_us: float, processes: int = 1) -> Cost:
+    return Cost(alone_us, busy_us, ALONE.offered / ALONE.publishers, BUSY.offered / processes)
 
 
 def stored_bytes() -> float:
@@ -118,7 +124,8 @@ def check(units: Units, load: Load, seconds: float, locked: Locked) -> Iterator[
     # The load that came about: where the machine is short of CPU, tokens are joined.
     appends = Costs.of(found, plan).appends
     events = appends * (plan.warmup_s + seconds)
-    expected = need(units, replace(load, rate=appends / load.jobs), kept_events=events)
+    measured = replace(load, rate=appends / load.jobs, publishers=plan.publishers)
+    expected = need(units, measured, kept_events=events)
     yield Check(load.name, "API, cores", expected.api_cores, found["server_cpu"])
     yield Check(load.name, "Redis, cores", expected.redis_cores, found["redis_cpu"])
     yield Check(load.name, "publisher, cores", expected.worker_cores, found["publisher_cpu"])
@@ -137,7 +144,7 @@ def run(seconds: float, rounds: int, locked: Locked) -> tuple[Units, list[Check]
     """Measures, checks and prints."""
     units = median_units([measure_units(seconds, locked) for _ in range(rounds)])
     for name, value in vars(units).items():
-        print(f"  {name:<14} {value:10.2f}")
+        print(f"  {name:<14} {value}")
     turns = [[one for load in SIZES for one in check(units, load, seconds, locked)] for _ in range(rounds)]
     checks = [_median_check(list(same)) for same in zip(*turns, strict=True)]
     for one in checks:
@@ -153,8 +160,13 @@ def _median_check(same: list[Check]) -> Check:
 
 def median_units(found: list[Units]) -> Units:
     """The median of each unit."""
-    middle = len(found) // 2
-    return Units(**{name: sorted(getattr(one, name) for one in found)[middle] for name in vars(found[0])})
+    return Units(**{name: _middle([getattr(one, name) for one in found]) for name in vars(found[0])})
+
+
+def _middle(found: list[Any]) -> Any:
+    if isinstance(found[0], Cost):
+        return Cost(*(_middle([getattr(one, name) for one in found]) for name in vars(found[0])))
+    return sorted(found)[len(found) // 2]
 
 
 def write(units: Units, checks: list[Check], facts: dict[str, str]) -> None:
@@ -218,10 +230,10 @@ def _size(load: Load) -> str:
 def _units(units: Units) -> str:
     rows = [
         ["an event to one more reader", f"{units.delivery_us:.1f} µs of an API process"],
-        ["an event that comes to an API process", f"{units.message_us:.1f} µs of it"],
-        ["an append: an event written to its log and sent to one API process", f"{units.append_us:.1f} µs of Redis"],
+        ["an event that comes to an API process", f"{_both(units.message)} of it"],
+        ["an append: an event written to its log and sent to one API process", f"{_both(units.append)} of Redis"],
         ["the same sent to one more API process", f"{units.copy_us:.1f} µs of Redis"],
-        ["an append", f"{units.publish_us:.1f} µs of the worker's process"],
+        ["an append", f"{_both(units.publish)} of the worker's process"],
         ["an API process", f"{units.base_kib / 1024:.0f} MiB"],
         ["a reader", f"{units.reader_kib:.1f} KiB of an API process"],
         ["a job that is followed", f"{units.job_kib:.1f} KiB of an API process"],
@@ -229,3 +241,7 @@ def _units(units: Units) -> str:
         ["an event in its log", f"{units.stored_bytes:.0f} bytes of Redis"],
     ]
     return markdown([["one of these", "costs"], *rows])
+
+
+def _both(cost: Cost) -> str:
+    return f"{cost.busy_us:.1f} µs ({cost.alone_us:.1f} alone)"

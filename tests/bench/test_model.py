@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from bench import scale
-from bench.model import DAY_S, Load, Units, copies, need
+from bench.model import DAY_S, Cost, Load, Units, copies, need
 
 UNITS = Units(
     delivery_us=5,
-    message_us=4,
-    append_us=20,
+    message=Cost(8, 4, 100, 10_000),
+    append=Cost(40, 20, 100, 10_000),
     copy_us=2,
-    publish_us=10,
+    publish=Cost(30, 10, 100, 10_000),
     base_kib=60_000,
     reader_kib=10,
     job_kib=2,
@@ -27,6 +27,20 @@ def test_deliveries_and_messages_make_the_cost_of_the_api() -> None:
     assert found.redis_cores == pytest.approx(10_000 * 20 / 1e6)
     assert found.worker_cores == pytest.approx(10_000 * 10 / 1e6)
     assert (found.api_processes, found.shards) == (1, 1)
+
+
+def test_a_process_that_is_little_busy_pays_more_for_an_event() -> None:
+    cost = Cost(40, 20, 100, 10_000)
+    assert [cost.at(rate) for rate in (1, 100, 1000, 10_000, 1e6)] == pytest.approx([40, 40, 30, 20, 20])
+    few = need(UNITS, Load("few", 10, 10, 10))
+    assert few.api_cores == pytest.approx(100 * (5 + 8) / 1e6)
+    assert few.redis_cores == pytest.approx(100 * 40 / 1e6)
+
+
+def test_workers_share_the_appends() -> None:
+    spread = need(UNITS, Load("spread", 1000, 1000, 10, publishers=10))
+    assert spread.worker_cores == pytest.approx(10_000 * 20 / 1e6)
+    assert spread.redis_cores == need(UNITS, Load("spread", 1000, 1000, 10)).redis_cores
 
 
 def test_tokens_that_come_within_the_flush_time_are_one_event() -> None:
@@ -65,6 +79,11 @@ def test_what_gives_way_first_is_what_is_furthest_beyond_one() -> None:
 def test_an_error_is_relative_to_what_was_measured() -> None:
     assert scale.Check("small", "API, cores", 1.5, 1.0).error == pytest.approx(0.5)
     assert scale.Check("small", "API, cores", 1.5, 0.0).error == 0
+
+
+def test_the_median_of_a_cost_is_that_of_each_of_its_parts() -> None:
+    turns = [replace(UNITS, message=Cost(alone, busy, 1, 2)) for alone, busy in ((1, 30), (3, 10), (2, 20))]
+    assert scale.median_units(turns).message == Cost(2, 20, 1, 2)
 
 
 def test_the_page_has_a_place_for_each_of_its_parts() -> None:
