@@ -6,6 +6,7 @@ parts are not as they are looked for (another server, HTTP/1.0, another version)
 used instead.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
@@ -16,8 +17,10 @@ from progress.events import sse_block
 from progress.feed import Framing
 from server.encoding import add_job
 
-HTTP_PARTS: Final = ("transport", "flow", "disconnected", "chunked_encoding", "response_started", "response_complete")
-SOCKET_PARTS: Final = ("transport", "writable", "disconnected", "close_sent", "conn")
+HTTP_PARTS: Final = ("transport", "chunked_encoding", "response_started", "response_complete")
+SOCKET_PARTS: Final = ("transport", "conn")
+MOST_BYTES: Final = 64 * 1024
+"""What may wait in a transport for a client that is slow; beyond that uvicorn's ``send()`` waits, too."""
 _TOKEN_BLOCK: Final = b"id: %d\nevent: token\ndata: %b\n\n"
 
 
@@ -64,62 +67,39 @@ def messages_with_job(job_id: str, _first: int, raws: Sequence[bytes], _tokens: 
 
 
 class Wire:
-    """Writes chunks of one HTTP response: SSE blocks."""
+    """Writes chunks of one HTTP response, SSE blocks, or text messages of one WebSocket: uncompressed, unfragmented,
+    and unmasked, as a server's are."""
 
-    __slots__ = ("_cycle", "_flow", "_write", "framing")
+    __slots__ = ("_transport", "framing")
 
-    def __init__(self, cycle: Any) -> None:
-        self.framing = sse_chunk
-        self._cycle = cycle
-        self._flow = cycle.flow
-        self._write = cycle.transport.write
+    def __init__(self, transport: asyncio.Transport, framing: Framing) -> None:
+        self.framing = framing
+        self._transport = transport
 
     @classmethod
     def of(cls, send: Send) -> Self | None:
         """The Wire under a server's own ``send``, once the response's head is sent; None where there is none."""
         cycle = _with(HTTP_PARTS, send)
-        if cycle is None or not hasattr(cycle.flow, "write_paused"):
+        if cycle is None or not cycle.chunked_encoding or not cycle.response_started or cycle.response_complete:
             return None
-        if not cycle.chunked_encoding or not cycle.response_started or cycle.response_complete:
-            return None
-        return cls(cycle)
-
-    def write(self, frame: bytes) -> bool:
-        """Writes a chunk; False where its client is slow or has left, and then nothing is written."""
-        if self._flow.write_paused or self._cycle.disconnected:
-            return False
-        self._write(frame)
-        return True
-
-
-class SocketWire:
-    """Writes text messages of one WebSocket: uncompressed, unfragmented, and unmasked, as a server's are."""
-
-    __slots__ = ("_connection", "_protocol", "_writable", "_write", "framing")
-
-    def __init__(self, protocol: Any, framing: Framing) -> None:
-        self.framing = framing
-        self._protocol = protocol
-        self._connection = protocol.conn
-        self._writable = protocol.writable.is_set
-        self._write = protocol.transport.write
+        return cls(cycle.transport, sse_chunk)
 
     @classmethod
-    def of(cls, send: Send | None, framing: Framing) -> Self | None:
-        """The Wire under a server's own ``send``, once the socket is open; None where there is none."""
+    def of_socket(cls, send: Send | None, framing: Framing) -> Self | None:
+        """The same of a WebSocket, once it is open."""
         protocol = _with(SOCKET_PARTS, send)
         if protocol is None or getattr(protocol.conn, "state", None) is not State.OPEN or protocol.conn.extensions:
             return None
-        return cls(protocol, framing)
+        return cls(protocol.transport, framing)
 
     def write(self, frame: bytes) -> bool:
-        """Writes messages; False where its client is slow or has left, and then nothing is written."""
-        protocol = self._protocol
-        if protocol.disconnected or protocol.close_sent or not self._writable():
+        """Writes a frame; False where its client is slow or has left, and then nothing is written."""
+        # Asked of the transport alone, which is about to be used: to look at anything else of each reader would cost
+        # more than the two calls. uvicorn closes it in the same step in which it sends, or answers, a closing frame.
+        transport = self._transport
+        if transport.is_closing() or transport.get_write_buffer_size() > MOST_BYTES:
             return False
-        if self._connection.state is not State.OPEN:
-            return False
-        self._write(frame)
+        transport.write(frame)
         return True
 
 

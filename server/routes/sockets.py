@@ -19,7 +19,7 @@ from server.handover import SEND
 from server.negotiation import parse_cursor
 from server.schemas import is_job_id
 from server.state import State, state_of
-from server.wire import SocketWire, messages, messages_with_job
+from server.wire import Wire, messages, messages_with_job
 
 router = APIRouter()
 SUBPROTOCOL: Final = "jobcast.v1"
@@ -130,7 +130,7 @@ async def one_job(socket: WebSocket, job_id: str) -> None:
             raise Closing(BAD_MESSAGE, str(error)) from None
         except JobNotFound as error:
             raise Closing(NO_SUCH_JOB, str(error)) from None
-        fan.writer = SocketWire.of(socket.scope.get(SEND), messages)
+        fan.writer = Wire.of_socket(socket.scope.get(SEND), messages)
         await both(_take_cancels(socket, state, job_id), _send_one(socket, fan))
 
     await serve(socket, handler)
@@ -163,7 +163,7 @@ async def many_jobs(socket: WebSocket) -> None:
     """Follows any number of jobs, as the client says."""
 
     async def handler(socket: WebSocket, state: State, fan: Fan) -> None:
-        fan.writer = SocketWire.of(socket.scope.get(SEND), messages_with_job)
+        fan.writer = Wire.of_socket(socket.scope.get(SEND), messages_with_job)
         await both(_take_operations(socket, state, fan), _send_many(socket, fan))
 
     await serve(socket, handler)

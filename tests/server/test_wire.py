@@ -17,7 +17,7 @@ from progress.commands import Lifetimes
 from progress.events import sse_block
 from server import wire
 from server.handover import Outermost
-from server.wire import SocketWire, Wire, chunk, chunks, messages, messages_with_job, sse_chunk, text_message
+from server.wire import MOST_BYTES, Wire, chunk, chunks, messages, messages_with_job, sse_chunk, text_message
 from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
 from tests.support.asgi import Exchange
@@ -33,9 +33,13 @@ class Cycle:
 
     def __init__(self, **parts: Any) -> None:
         self.written: list[bytes] = []
-        self.transport = SimpleNamespace(write=self.written.append)
-        self.flow = SimpleNamespace(write_paused=False)
-        self.disconnected = self.response_complete = False
+        self.closing, self.unsent = False, 0
+        self.transport = SimpleNamespace(
+            write=self.written.append,
+            is_closing=lambda: self.closing,
+            get_write_buffer_size=lambda: self.unsent,
+        )
+        self.response_complete = False
         self.chunked_encoding = self.response_started = True
         vars(self).update(parts)
 
@@ -44,8 +48,7 @@ class Cycle:
 
 
 @pytest.mark.parametrize(
-    "parts",
-    [{"chunked_encoding": False}, {"response_started": False}, {"response_complete": True}, {"flow": object()}],
+    "parts", [{"chunked_encoding": False}, {"response_started": False}, {"response_complete": True}]
 )
 def test_there_is_no_wire_where_it_could_not_write_a_chunk(parts: dict[str, Any]) -> None:
     assert Wire.of(Cycle(**parts).send) is None
@@ -54,7 +57,7 @@ def test_there_is_no_wire_where_it_could_not_write_a_chunk(parts: dict[str, Any]
 def test_there_is_no_wire_under_another_server() -> None:
     async def send(_message: Any) -> None: ...
 
-    assert (Wire.of(send), SocketWire.of(None, messages), SocketWire.of(send, messages)) == (None, None, None)
+    assert (Wire.of(send), Wire.of_socket(None, messages), Wire.of_socket(send, messages)) == (None, None, None)
 
 
 def test_a_body_is_framed_once_for_all_who_send_it_one_after_another() -> None:
@@ -73,17 +76,15 @@ def test_events_are_framed_as_each_of_them_is(kinds: list[str]) -> None:
     assert messages_with_job("j", 9, raws, False) == b"".join(text_message(raw[:-1] + b',"job":"j"}') for raw in raws)
 
 
-@pytest.mark.parametrize("why", ["paused", "left"])
-def test_nothing_is_written_to_a_client_that_is_slow_or_has_left(why: str) -> None:
-    cycle = Cycle()
+@pytest.mark.parametrize(
+    ("closing", "unsent", "taken"), [(False, MOST_BYTES, True), (False, MOST_BYTES + 1, False), (True, 0, False)]
+)
+def test_nothing_is_written_to_a_client_that_is_slow_or_has_left(closing: bool, unsent: int, taken: bool) -> None:
+    cycle = Cycle(closing=closing, unsent=unsent)
     made = Wire.of(cycle.send)
     assert made
-    if why == "paused":
-        cycle.flow.write_paused = True
-    else:
-        cycle.disconnected = True
-    assert not made.write(b"a")
-    assert cycle.written == []
+    assert made.write(b"a") is taken
+    assert cycle.written == [b"a"] * taken
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
@@ -117,6 +118,20 @@ class Client:
         host, port = self._running.netloc.split(":")
         self.reader, self.writer = await asyncio.open_connection(host, int(port), limit=1024)
         self.writer.write(f"GET {target} HTTP/{version}\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
+
+    async def upgrade(self, target: str) -> None:
+        """Asks for a WebSocket, and reads no more than the answer's head."""
+        host, port = self._running.netloc.split(":")
+        self.reader, self.writer = await asyncio.open_connection(host, int(port), limit=1024)
+        more = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        self.writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n{more}{key}\r\n".encode())
+        await self.reader.readuntil(b"\r\n\r\n")
+
+    async def read_to_end(self) -> None:
+        async with asyncio.timeout(10):
+            while piece := await self.reader.read(65_536):
+                self.body += piece
 
     async def read_until(self, mark: bytes) -> None:
         # What was looked through is not looked through again: pieces are small, and some bodies large.
@@ -252,6 +267,26 @@ async def test_a_socket_that_stops_reading_goes_on_by_its_cursor(api: Api, runni
         writer.finish()
         found = [json.loads(frame)["seq"] async for frame in socket]
     assert found == list(range(1, said + 4))
+
+
+async def test_nothing_follows_a_closing_frame(api: Api, client: Client, writer: Writer) -> None:
+    """Though what was written before it is still on its way to a client that reads nothing."""
+    await client.upgrade(f"/v1/jobs/{writer.job_id}/ws")
+    await until(lambda: in_step(api, writer) == 1)
+    ((made, _),) = api.state.hub.feeds[writer.job_id].in_step.items()
+    assert isinstance(made, Wire)
+    transport, said = made._transport, 0
+    while not transport.get_write_buffer_size():
+        writer.say(f"{said} {BIG}")
+        said += 1
+        await asyncio.sleep(0)
+        assert said < 5000
+    client.writer.write(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
+    await until(transport.is_closing)
+    assert transport.get_write_buffer_size()
+    assert not made.write(text_message(b"late"))
+    await client.read_to_end()
+    assert client.body.endswith(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=False))
 
 
 async def test_clients_of_http_1_0_are_served_the_plain_way(client: Client, writer: Writer) -> None:
