@@ -102,7 +102,7 @@ def test_every_command_of_the_readme_shows_something(address: str, tmp_path: Pat
     assert len(plain.split()) > 10
     assert streams.count("event: succeeded") == 1
     assert streams.rstrip().endswith("}")
-    assert '"seq":5' not in streams.partition("event: succeeded")[2]
+    assert '"seq":5,' not in streams.partition("event: succeeded")[2]
     assert "generate" in submitted
     assert json.loads(counted) == {"one": 3, "three": 5}
 
