@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from progress import collector
 from progress.claims import Claims
 from progress.commands import CreateJob, Lifetimes
 from progress.connect import RedisExecutor
@@ -42,6 +43,7 @@ class Speaker:
         self.numbers = [0] * options.jobs
         self.pad = "x" * options.size
         self.sent = 0
+        collector.spare()
 
     def _begin(self, claims: Claims, kept: Lifetimes, flush_ms: int) -> Publisher:
         job = NewJob("generate", {"prompt": "bench"}, "llm")

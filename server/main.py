@@ -7,6 +7,7 @@ import socket
 
 import uvicorn
 
+from progress import collector
 from progress.settings import Settings
 from server.app import create_app, make_state
 from server.handover import Outermost
@@ -80,7 +81,10 @@ async def serve(settings: Settings, *, shared_port: bool = False) -> None:
     config.load()
     # Outside of what uvicorn has put around the app, too.
     config.loaded_app = Outermost(config.loaded_app)
-    spare_collector()
+    collector.spare()
+    # Nearly everything that comes and goes here goes by its reference count; under load a look at all that is open, for
+    # cycles that are not there, would cost a quarter of the time.
+    gc.set_threshold(*GC_THRESHOLDS)
     await Server(config, state).serve([shared_socket(settings.host, settings.port)] if shared_port else None)
 
 
@@ -89,17 +93,6 @@ def run(settings: Settings, *, shared_port: bool = False) -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings, shared_port=shared_port))
-
-
-def spare_collector() -> None:
-    """Lets the garbage collector look less often, and never at what is there from the start.
-
-    Nearly everything that comes and goes here goes by its reference count; under load a look at all that is open, for
-    cycles that are not there, would cost a quarter of the time and be the longest pause that readers see.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -13,6 +13,7 @@ import threading
 from multiprocessing.process import BaseProcess
 from typing import Final
 
+from progress import collector
 from progress.claims import Claims
 from progress.settings import current
 from tasks.attempt import runner
@@ -78,6 +79,7 @@ def _run(job_id: str) -> None:
     # Ctrl-C reaches a whole group; it is the worker's to say when its jobs are to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_log()
+    collector.spare(collect=False)
     ours = runner(current())
     ours.is_disposable = True
     served = ours.run(job_id)

@@ -6,6 +6,7 @@ from typing import Any
 from celery import signals
 from celery.exceptions import Reject
 
+from progress import collector
 from progress.process import die_with_parent
 from progress.settings import current
 from tasks import alone
@@ -53,6 +54,7 @@ def _child_started(**_: Any) -> None:
     # A pool process whose parent was killed would go on with its job, unsupervised.
     die_with_parent()
     runner(current()).is_disposable = True
+    collector.spare(collect=False)
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no types
@@ -63,6 +65,7 @@ def _ready(sender: Any, **_: Any) -> None:
     sweeper = Sweeper(runner(settings).claims, queue, worker_name(), served)
     sweeper.start()
     _sweepers.append((sweeper, queue))
+    collector.spare()
     logger.info("worker ready: %s", ", ".join(served))
 
 

@@ -1,6 +1,9 @@
 """A worker's life without its process: what its task runs, and what starts and stops beside it."""
 
+import gc
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -19,6 +22,9 @@ from tasks.app import HOUSEKEEPING, RUN
 from tasks.queue import CeleryQueue
 from tasks.transport import AFTER_TIMEOUT
 from tests.support.waiting import wait_until
+
+SPARED = 50_000
+"""What Celery and the rest of a worker bring along is more than this, and no look for garbage is to go through it."""
 
 
 @pytest.fixture
@@ -92,12 +98,22 @@ def test_a_ready_worker_says_what_it_serves_until_it_stops(
         app = worker.app
 
     worker.app.amqp.queues.select(["llm"])
+    gc.unfreeze()
     signals.worker_ready.send(sender=Consumer())
     try:
         wait_until(lambda: executor.run(ReadHealth(("llm",))).queues["llm"].workers == (attempt.worker_name(),))
         assert "worker ready: llm" in caplog.text
         ((sweeper, _queue),) = worker._sweepers
+        assert gc.get_freeze_count() > SPARED
     finally:
+        gc.unfreeze()
         signals.worker_shutdown.send(sender=None)
     assert worker._sweepers == []
     assert not sweeper._thread.is_alive()
+
+
+def test_a_process_of_a_pool_spares_the_collector_what_it_begins_with(environment: dict[str, str]) -> None:
+    code = "import gc; from celery import signals; from tasks import worker; "
+    code += "signals.worker_process_init.send(sender=None); print(gc.get_freeze_count())"
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(said.stdout) > SPARED
