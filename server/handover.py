@@ -32,10 +32,8 @@ class Outermost:
         if not handed:
             return
         relay, head = handed.pop()
-        if isinstance(scope["headers"], list):
-            scope["headers"].clear()
-        serving = relay.serve(head, receive, send)
-        del relay, head
+        serving = relay.serve(head, receive, send, scope)
+        del relay, head, scope
         await serving
 
 

@@ -10,7 +10,7 @@ caught up.
 import asyncio
 from typing import Any, Final
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from progress.errors import StoreUnavailable
 from progress.hub import RETRY_S, Hub, HubClosing, Subscription
@@ -18,12 +18,13 @@ from progress.jobs import Job
 from server.encoding import PING, RETRY_MS, Encode, TextBroken, TextEncoder, encoder, goodbye
 from server.negotiation import StreamRequest
 from server.state import State
-from server.wire import Wire, chunk, chunks
+from server.wire import Chunks, Wire, let_go
 
 RETRY: Final = b"retry: %d\n" % RETRY_MS
-RETRY_CHUNK: Final = chunk(RETRY)
 AT_ONCE_BYTES: Final = 64 * 1024
 """A reader who is behind gets about so much in one turn of the event loop: those who follow live wait for it."""
+_CHUNKS: Final = Chunks()
+_FIRST_CHUNKS: Final = Chunks(RETRY)
 
 
 class Relay:
@@ -86,12 +87,14 @@ class Relay:
         self._state.relays.discard(self)
         self._hub.waiting.discard(self)
 
-    async def serve(self, head: Message, receive: Receive, send: Send) -> None:
-        """Streams until the log or the client ends."""
+    async def serve(self, head: Message, receive: Receive, send: Send, scope: Scope | None = None) -> None:
+        """Streams until the log or the client ends. Lets go of ``scope``, which nobody else may need any more."""
         self._send = send
         try:
             await send(head)
-            del head
+            if scope:
+                let_go(scope, send)
+            del head, scope
             self._wire = Wire.of(send) if self._shares else None
             self._owner = asyncio.current_task()
             if not self._begin():
@@ -245,9 +248,8 @@ class Relay:
         if not body:
             return
         first, self._first, self._quiet = self._first and self._is_sse, False, False
-        if self._wire and (not first or self._wire.write(RETRY_CHUNK)) and self._wire.write(chunks.of(body)):
+        if self._wire and self._wire.write((_FIRST_CHUNKS if first else _CHUNKS).of(body)):
             return
-        # Where a wire took that line and no more, it comes once more: it only says when to come back.
         await self._send(_chunk(RETRY + body if first else body))
 
     async def _end(self, body: bytes, *, whole: bool) -> None:

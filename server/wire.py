@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 from websockets.protocol import State
 
 from progress.events import sse_block
@@ -24,22 +24,20 @@ MOST_BYTES: Final = 64 * 1024
 _TOKEN_BLOCK: Final = b"id: %d\nevent: token\ndata: %b\n\n"
 
 
-class _Chunks:
-    """Chunks of a body (RFC 9112 §7.1), and the last one for all who send the same one after another."""
+class Chunks:
+    """Chunks of a body (RFC 9112 §7.1) after a line, and the last one for all who send the same one after another."""
 
-    __slots__ = ("_body", "_last")
+    __slots__ = ("_body", "_last", "_line")
 
-    def __init__(self) -> None:
+    def __init__(self, line: bytes = b"") -> None:
+        self._line = line
         self._body = self._last = b""
 
     def of(self, body: bytes) -> bytes:
         """A body as a chunk."""
         if body is not self._body:
-            self._body, self._last = body, chunk(body)
+            self._body, self._last = body, chunk(self._line + body)
         return self._last
-
-
-chunks: Final = _Chunks()
 
 
 def chunk(body: bytes) -> bytes:
@@ -101,6 +99,17 @@ class Wire:
             return False
         transport.write(frame)
         return True
+
+
+def let_go(scope: Scope, send: Send) -> None:
+    """Lets go of what a client has sent, once its answer has begun: it would be kept as long as the stream is."""
+    if isinstance(scope["headers"], list):
+        scope["headers"].clear()
+    # uvicorn looks for nothing else any more; other servers may, in their logs say.
+    if _with(HTTP_PARTS, send) is not None:
+        method = scope["method"]
+        scope.clear()
+        scope["method"] = method
 
 
 def text_message(text: bytes) -> bytes:

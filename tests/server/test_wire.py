@@ -17,7 +17,8 @@ from progress.commands import Lifetimes
 from progress.events import sse_block
 from server import wire
 from server.handover import Outermost
-from server.wire import MOST_BYTES, Wire, chunk, chunks, messages, messages_with_job, sse_chunk, text_message
+from server.relay import Relay
+from server.wire import MOST_BYTES, Chunks, Wire, chunk, messages, messages_with_job, sse_chunk, text_message
 from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
 from tests.support.asgi import Exchange
@@ -62,9 +63,11 @@ def test_there_is_no_wire_under_another_server() -> None:
 
 def test_a_body_is_framed_once_for_all_who_send_it_one_after_another() -> None:
     body = b"a" * 20
+    chunks = Chunks()
     assert chunks.of(body) == chunk(body) == b"14\r\n" + body + b"\r\n"
     assert chunks.of(body) is chunks.of(body)
     assert chunks.of(b"b") == b"1\r\nb\r\n"
+    assert Chunks(b"line\n").of(b"b") == chunk(b"line\nb")
 
 
 @pytest.mark.parametrize("kinds", [["token"], ["token", "token"], ["progress"], ["token", "succeeded"]])
@@ -338,5 +341,14 @@ async def test_a_relay_is_served_outside_of_the_app_that_made_it(api: Api, write
         assert reader.task
         frame = reader.task.get_coro().cr_await.cr_frame  # type: ignore[union-attr]
         assert frame.f_code.co_qualname.startswith("Outermost.")
-        assert {"relay", "head"}.isdisjoint(frame.f_locals)
-        assert frame.f_locals["handed"] == frame.f_locals["scope"]["headers"] == []
+        assert {"relay", "head", "scope"}.isdisjoint(frame.f_locals)
+        assert frame.f_locals["handed"] == reader.scope["headers"] == []
+        assert reader.scope["path"], "another server than uvicorn may look at it again"
+
+
+async def test_nothing_of_a_request_is_kept_under_uvicorn(api: Api, client: Client, writer: Writer) -> None:
+    await client.get(f"/v1/jobs/{writer.job_id}/events")
+    await until(lambda: in_step(api, writer) == 1)
+    (relay,) = api.state.relays
+    assert isinstance(relay, Relay)
+    assert relay._send.__self__.scope == {"method": "GET"}  # type: ignore[attr-defined]

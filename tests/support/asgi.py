@@ -41,7 +41,7 @@ class Driven:
     def __init__(self, app: ASGIApp, scope: Scope) -> None:
         self.sent: list[Message] = []
         self._app = app
-        self._scope = scope
+        self.scope = scope
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._news = asyncio.Condition()
         self._reading = asyncio.Event()
@@ -62,7 +62,7 @@ class Driven:
 
     async def _run(self) -> None:
         try:
-            await self._app(self._scope, self._inbox.get, self._send)
+            await self._app(self.scope, self._inbox.get, self._send)
         finally:
             async with self._news:
                 self._news.notify_all()
