@@ -90,6 +90,7 @@ def test_a_list_is_that_of_all_partitions_newest_first_by_pages(backend: Backend
     assert len(backend.run(ListJobs(status="queued", limit=7))) == 7
 
 
+@pytest.mark.brief
 def test_a_sweep_finds_what_is_due_in_all_partitions_and_one_worker_sweeps(backend: Backend) -> None:
     ids = in_all(backend, delay_s=0.001)
     found: list[str] = []

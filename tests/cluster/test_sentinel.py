@@ -57,6 +57,7 @@ def house(pair: Pair) -> Iterator[Live]:
         yield live
 
 
+@pytest.mark.brief
 def test_a_replica_that_takes_over_loses_nothing_that_a_reader_has_seen(pair: Pair, house: Live) -> None:
     pieces = [f"{number} " for number in range(250)]
     with Audience(house) as audience:

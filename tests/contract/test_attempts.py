@@ -10,6 +10,8 @@ from tests.support.backend import ERROR, LEASE_MS, Backend, checkpoint, token
 
 DEAD = 0
 """A lease, in ms, that is over at once."""
+BRIEF = 200
+"""One that a test waits for. The mark ``brief`` is for machines that stand still for so long."""
 
 
 def test_a_claim_starts_the_first_attempt(backend: Backend) -> None:
@@ -67,20 +69,22 @@ def test_a_job_that_kills_its_workers_fails_in_the_end(backend: Backend) -> None
     assert backend.last(job_id)["error"]["code"] == "worker_lost"
 
 
+@pytest.mark.brief
 def test_a_lost_attempt_of_a_job_that_was_cancelled_ends_it(backend: Backend) -> None:
-    job_id = backend.started(lease_ms=20)
+    job_id = backend.started(lease_ms=BRIEF)
     assert backend.cancel(job_id, "disconnected") == "requested"
-    backend.pass_time(20)
+    backend.pass_time(BRIEF)
     assert backend.begin(job_id).answer == "ended"
     assert backend.last(job_id)["reason"] == "disconnected"
 
 
+@pytest.mark.brief
 def test_a_cancelled_job_keeps_no_error_of_an_attempt_before(backend: Backend) -> None:
     job_id = backend.started()
     backend.finish(job_id, 1, "retrying", ERROR)
-    backend.begin(job_id, lease_ms=20)
+    backend.begin(job_id, lease_ms=BRIEF)
     assert backend.cancel(job_id) == "requested"
-    backend.pass_time(20)
+    backend.pass_time(BRIEF)
     assert backend.swept() == []
     assert (backend.read(job_id).status, backend.read(job_id).error) == ("cancelled", None)
 
@@ -285,15 +289,16 @@ def test_a_cancelled_job_is_not_handed_back(backend: Backend) -> None:
     assert backend.finish(job_id, 1, "released", ERROR).answer == "cancelled"
 
 
+@pytest.mark.brief
 def test_heartbeats_renew_leases_and_bring_home_what_has_happened(backend: Backend) -> None:
-    alive, cancelled, lost = (backend.started(lease_ms=30) for _ in range(3))
+    alive, cancelled, lost = (backend.started(lease_ms=BRIEF) for _ in range(3))
     ended, queued = backend.ended(), backend.create()
     backend.cancel(cancelled)
     claims = [backend.claim(job_id) for job_id in (alive, cancelled, ended, queued, "nope")]
     foreign = replace(backend.claim(lost), token="another")
     answers = backend.run(Heartbeat(LEASE_MS, tuple((claim, 0) for claim in (*claims, foreign))))
     assert answers == ["ok", "cancel", "closed", "behind", "gone", "stale"]
-    backend.pass_time(30)
+    backend.pass_time(BRIEF)
     assert backend.begin(alive).answer == "held"
     assert backend.begin(lost).answer == "ok"
 

@@ -18,6 +18,7 @@ from tests.support.backend import ERROR, Backend
 
 
 @pytest.mark.slow
+@pytest.mark.brief
 def test_one_worker_sweeps_until_it_stops_doing_so(backend: Backend) -> None:
     assert backend.swept("a") == []
     assert backend.swept("b") is None
@@ -30,6 +31,7 @@ def test_one_worker_sweeps_until_it_stops_doing_so(backend: Backend) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.brief
 def test_the_death_of_whoever_sweeps_delays_no_recovery(backend: Backend) -> None:
     lease_ms = 400
     assert [Sweep("a", ms).lock_ms for ms in (lease_ms, 4_000, 10_000)] == [1_000, 2_000, 3_000]
@@ -78,11 +80,12 @@ def test_a_sweep_forgets_jobs_that_have_expired(backend: Backend) -> None:
     assert backend.run(ListJobs()) == []
 
 
+@pytest.mark.brief
 def test_jobs_that_wait_for_long_are_told_once(backend: Backend) -> None:
     first = backend.create(priority=9)
-    backend.pass_time(20)
+    backend.pass_time(200)
     second = backend.create()
-    waiting = LongWaiting("llm", 20)
+    waiting = LongWaiting("llm", 200)
     assert backend.run(waiting) == [Waiting(first, "llm", 9)]
     assert backend.run(waiting) == []
     assert {found.job_id for found in backend.run(LongWaiting("llm", 0))} == {first, second}
@@ -90,12 +93,13 @@ def test_jobs_that_wait_for_long_are_told_once(backend: Backend) -> None:
     assert backend.run(LongWaiting("cpu", 0)) == []
 
 
+@pytest.mark.brief
 def test_jobs_that_others_have_passed_are_told_though_the_broker_has_messages(backend: Backend) -> None:
-    waiting = LongWaiting("llm", 20, queue_empty=False)
+    waiting = LongWaiting("llm", 200, queue_empty=False)
     ids = [backend.create(), backend.create(priority=9)]
     early, late = (backend.create(priority=1) for _ in range(2))
     backend.begin(early)
-    backend.pass_time(20)
+    backend.pass_time(200)
     assert backend.run(waiting) == [], "they may be next: when the last one began they had just come"
     new = backend.create()
     backend.begin(late)
@@ -174,13 +178,14 @@ def test_a_job_that_nobody_reads_is_cancelled_in_time(backend: Backend) -> None:
     assert backend.last(held)["reason"] == "abandoned"
 
 
+@pytest.mark.brief
 def test_a_reader_who_leaves_starts_the_time_anew(backend: Backend) -> None:
-    job_id = backend.create(cancel_after_s=0.05)
+    job_id = backend.create(cancel_after_s=0.2)
     backend.run(Watched((job_id,), 60_000))
     backend.run(Watched((job_id,), 0))
     backend.swept()
     assert backend.read(job_id).status == "queued"
-    backend.pass_time(51)
+    backend.pass_time(201)
     backend.swept()
     assert backend.read(job_id).status == "cancelled"
     backend.run(Watched((job_id,), 0))

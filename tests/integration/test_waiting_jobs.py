@@ -10,6 +10,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
+@pytest.mark.brief
 def test_a_job_without_a_worker_says_so_after_five_seconds(calm: Live) -> None:
     started = time.monotonic()
     job_id = calm.submit("speak", {}, queue="nobody-here")
@@ -24,6 +25,7 @@ def test_a_job_without_a_worker_says_so_after_five_seconds(calm: Live) -> None:
     assert calm.job(job_id)["status"] == "cancelled"
 
 
+@pytest.mark.brief
 def test_a_job_that_is_to_wait_says_until_when(calm: Live) -> None:
     job_id = calm.submit("speak", {"pieces": ["late"]}, delay_s=2)
     assert "waits until" in calm.job(job_id)["hint"]

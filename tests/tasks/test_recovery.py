@@ -78,6 +78,7 @@ def test_a_delayed_job_is_enqueued_when_its_time_has_come(shop: Shop) -> None:
 
 
 def test_a_job_whose_worker_died_is_enqueued_again(shop: Shop) -> None:
+    shop.memory.advance(0)
     job_id, sweeper = shop.store.started(lease_ms=1000), shop.sweeper()
     sweeper.sweep()
     assert shop.enqueued == []
