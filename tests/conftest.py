@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import coverage
 import pytest
 
 from progress.connect import AsyncRedisExecutor, RedisExecutor
 from tests.support.live import Live, running
+from tests.support.machine import Stalls
 from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
 
@@ -40,11 +42,29 @@ async def async_executor(redis_url: str) -> AsyncIterator[AsyncRedisExecutor]:
     await executor.close()
 
 
+@pytest.fixture
+def uncounted() -> Iterator[None]:
+    """Counts no covered lines, which takes more time than it does itself what runs thousands of times."""
+    counting = coverage.Coverage.current()
+    if counting:
+        counting.stop()
+    yield
+    if counting:
+        counting.start()
+
+
 @pytest.fixture(scope="session")
 def rabbit_server() -> Iterator[RabbitServer]:
     """The RabbitMQ of this test session: take a ``new_url`` of it, and leave it running."""
     with RabbitServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stalls() -> Iterator[Stalls]:
+    """What this machine adds to the time that something took, where no ``Live`` counts it."""
+    with Stalls() as stalls:
+        yield stalls
 
 
 @pytest.fixture(scope="session")
