@@ -63,6 +63,8 @@ class RedisServer(ServerProcess):
     def _arguments(self) -> list[str]:
         first = [str(self._config)] if self._config else []
         options = {"bind": LOOPBACK, "port": str(self.port), "dir": str(self.directory), "save": ""}
+        # A replica is served when it asks: by default others may come for five seconds.
+        options |= {"repl-diskless-sync-delay": "0"}
         options |= {"unixsocket": str(self.socket), "requirepass": self._password, "loglevel": "warning"}
         return [*first, *(word for name, value in options.items() for word in (f"--{name}", value)), *self._options]
 
