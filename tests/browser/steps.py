@@ -7,6 +7,8 @@ from playwright.async_api import Locator, Page, expect
 from tests.support.live import Live
 
 ENDED = ("Succeeded", "Failed", "Cancelled")
+SPEECH: dict[str, Any] = {"pieces": [f"word-{number} " for number in range(20)], "pause_s": 0.03}
+"""What a job says while it is under way, over and over."""
 
 
 def slow_speech(live: Live, *, pieces: int = 60, pause_s: float = 0.03, **fields: Any) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import AXE
-from tests.browser.steps import ends, open_job, output, sees_words, slow_speech
+from tests.browser.steps import SPEECH, ends, open_job, output, sees_words, slow_speech
 from tests.support.live import Live
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -49,10 +49,11 @@ async def test_axe_finds_nothing(browser: Browser, live: Live, scheme: Literal["
 
 
 async def test_states_are_announced_and_tokens_are_not(page: Page, live: Live) -> None:
-    job_id, _ = slow_speech(live, pieces=40)
-    await open_job(page, job_id)
-    await expect(page.locator("#announcer")).to_have_text("Job running")
-    assert await output(page).evaluate("e => e.closest('[aria-live], [role=status], [role=alert], [role=log]')") is None
+    with live.under_way("speak", **SPEECH) as job_id:
+        await open_job(page, job_id)
+        await expect(page.locator("#announcer")).to_have_text("Job running")
+        live_region = "e => e.closest('[aria-live], [role=status], [role=alert], [role=log]')"
+        assert await output(page).evaluate(live_region) is None
     await expect(page.locator("#announcer")).to_have_text("Job succeeded")
 
 

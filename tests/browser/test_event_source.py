@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page
 
-from tests.browser.steps import slow_speech
+from tests.browser.steps import SPEECH, slow_speech
 from tests.support.live import Live
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -70,18 +70,18 @@ async def test_after_a_reload_it_goes_on_where_the_page_was(page: Page, live: Li
 @pytest.mark.slow
 @pytest.mark.parametrize("offline", [False, True])
 async def test_it_comes_back_by_itself(page: Page, context: BrowserContext, live: Live, offline: bool) -> None:
-    job_id, words = slow_speech(live, pieces=150)
-    await listen(page, job_id)
-    await seen(page, 10)
-    # Chromium's emulation cuts no connection that there is, it refuses new ones: the server has to cut this one.
-    await context.set_offline(offline)
-    await asyncio.to_thread(live.restart_api)
-    await context.set_offline(False)
+    with live.under_way("speak", **SPEECH) as job_id:
+        await listen(page, job_id)
+        await seen(page, 10)
+        # Chromium's emulation cuts no connection that there is, it refuses new ones: the server has to cut this one.
+        await context.set_offline(offline)
+        await asyncio.to_thread(live.restart_api)
+        await context.set_offline(False)
+        await page.wait_for_function("opened >= 2")
     events = await stopped(page)
-    assert await page.evaluate("opened") >= 2
     assert positions(events) == sorted(set(positions(events)))
     text = await page.evaluate("seen.filter(e => e[1] === 'token').map(e => JSON.parse(e[2]).text).join('')")
-    assert text == words
+    assert text == live.said(job_id)
 
 
 async def test_several_jobs_come_over_one_connection(page: Page, live: Live) -> None:

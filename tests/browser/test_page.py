@@ -3,11 +3,12 @@
 import asyncio
 import shutil
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 from playwright.async_api import Page, Request, expect
 
-from tests.browser.steps import chip, ends, job_of, open_job, row, slow_speech, write_prompt
+from tests.browser.steps import SPEECH, chip, ends, job_of, open_job, row, slow_speech, write_prompt
 from tests.support.live import Live
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -74,11 +75,12 @@ async def test_the_page_holds_two_event_streams_at_most(page: Page, live: Live) 
     page.on("request", opened)
     page.on("requestfailed", closed)
     page.on("requestfinished", closed)
-    jobs = [slow_speech(live, pieces=100)[0] for _ in range(4)]
-    await open_job(page, jobs[0])
-    for job_id in jobs[1:]:
-        await row(page, job_id).click()
-        await expect(page.locator(".output-text")).to_contain_text("word-0")
+    with ExitStack() as under_way:
+        jobs = [under_way.enter_context(live.under_way("speak", **SPEECH)) for _ in range(4)]
+        await open_job(page, jobs[0])
+        for job_id in jobs[1:]:
+            await row(page, job_id).click()
+            await expect(page.locator(".output-text")).to_contain_text("word-0")
     assert most == 2
 
 

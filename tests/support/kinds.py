@@ -14,26 +14,33 @@ from tasks.registry import job
 
 
 class SpeakInput(BaseModel):
-    """What to say, piece by piece; ``pause_s`` after each."""
+    """What to say, piece by piece; ``pause_s`` after each. With ``until`` all over again until there is that file."""
 
     model_config = ConfigDict(extra="forbid")
 
     pieces: list[str] = Field(default_factory=list)
     repeat: int = Field(1, ge=0)
     pause_s: float = Field(0.0, ge=0)
+    until: str = ""
 
 
 @job("speak", queue="llm")
 def speak(task_input: SpeakInput, progress: Progress) -> dict[str, Any]:
     """Publishes its pieces as tokens."""
-    characters = 0
-    for _ in range(task_input.repeat):
+    characters = said = 0
+    while said < task_input.repeat or is_to_go_on(task_input.until):
+        said += 1
         for piece in task_input.pieces:
             progress.token(piece)
             characters += len(piece)
             if task_input.pause_s:
                 time.sleep(task_input.pause_s)
     return {"characters": characters}
+
+
+def is_to_go_on(until: str) -> bool:
+    """Whether the file is not there yet that a test makes when it has seen enough."""
+    return bool(until) and not Path(until).exists()
 
 
 @job("speak-cpu", queue="cpu")
@@ -43,17 +50,20 @@ def speak_cpu(task_input: SpeakInput, progress: Progress) -> dict[str, Any]:
 
 
 class CountInput(BaseModel):
-    """How far to count, and how long each step takes."""
+    """How far to count, and how long each step takes; with ``until`` the last one takes until there is that file."""
 
     total: int = Field(10, ge=0)
     pause_s: float = Field(0.0, ge=0)
+    until: str = ""
 
 
 @job("count", queue="cpu")
 def count(task_input: CountInput, progress: Progress) -> dict[str, int]:
     """Counts, as a job over many items does."""
-    for _ in progress.track(range(task_input.total), step="counting"):
+    for number in progress.track(range(task_input.total), step="counting"):
         time.sleep(task_input.pause_s)
+        while number == task_input.total - 1 and is_to_go_on(task_input.until):
+            time.sleep(0.01)
     return {"total": task_input.total}
 
 

@@ -180,6 +180,19 @@ class Live:
             assert answer.status_code == 202, answer.text
             return str(answer.json()["id"])
 
+    @contextlib.contextmanager
+    def under_way(self, kind: str, **task_input: Any) -> Iterator[str]:
+        """A job that ends no sooner than the context does; its ``kind`` knows ``until``."""
+        over = self._directory / f"over-{next(self._numbers)}"
+        try:
+            yield self.submit(kind, {**task_input, "until": str(over)})
+        finally:
+            over.touch()
+
+    def said(self, job_id: str) -> str:
+        """The text in a job's log."""
+        return "".join(event["text"] for event in self.events(job_id) if event["type"] == "token")
+
     def job(self, job_id: str, wait_s: float = 0) -> dict[str, Any]:
         """A job, after its end if that comes within ``wait_s``."""
         with self.client() as client:
