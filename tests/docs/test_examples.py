@@ -14,6 +14,7 @@ import pytest
 from tests.docs.markdown import README, ROOT, blocks, shell
 from tests.docs.running import run_blocks
 from tests.server.launching import Up
+from tests.support.demo import Demo, running_demo
 from tests.support.live import Live
 from tests.support.waiting import wait_until
 
@@ -86,12 +87,20 @@ def test_the_tests_of_the_page_on_tasks_pass(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def quick() -> Iterator[Demo]:
+    """A model server."""
+    with running_demo(tokens_per_s=300) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, quick: Demo) -> Iterator[str]:
     """A launcher with the tasks of the README and of the page on tasks."""
     folder = tmp_path_factory.mktemp("up")
     (folder / "my_tasks.py").write_text(python(README), "utf-8")
     (folder / "docs_tasks.py").write_text(python(TASKS), "utf-8")
-    with Up(folder, JOBCAST_TASKS="my_tasks,docs_tasks") as up:
+    # The launcher's own model writes at the pace of a person who reads.
+    with Up(folder, JOBCAST_TASKS="my_tasks,docs_tasks", JOBCAST_LLM_BASE_URL=quick.url) as up:
         yield up.url()
 
 
@@ -116,7 +125,7 @@ def ended(address: str, kind: str, task_input: dict[str, Any], **fields: Any) ->
 
 
 def text_of(address: str, job: dict[str, Any]) -> str:
-    return httpx.get(f"{address}{job['links']['events']}?format=text").text
+    return httpx.get(f"{address}{job['links']['events']}?format=text", timeout=30).text
 
 
 def test_the_first_task_of_the_page_on_tasks_runs(address: str) -> None:
@@ -146,10 +155,10 @@ def test_a_task_goes_on_where_its_last_attempt_was(address: str) -> None:
 
 
 def test_a_silent_task_stops_and_keeps_its_result(address: str) -> None:
-    job = httpx.post(f"{address}/v1/jobs", json={"kind": "wait", "input": {}}).json()
+    job = httpx.post(f"{address}/v1/jobs", json={"kind": "wait", "input": {}}, timeout=30).json()
     here = f"{address}{job['links']['self']}"
-    wait_until(lambda: httpx.get(here).json()["status"] == "running")
-    httpx.post(f"{address}{job['links']['cancel']}")
+    wait_until(lambda: httpx.get(here, timeout=30).json()["status"] == "running")
+    httpx.post(f"{address}{job['links']['cancel']}", timeout=30)
     found = httpx.get(here, params={"wait": 20}, timeout=30).json()
     assert found["status"] == "cancelled"
     assert found["result"]["waited_s"] < 20

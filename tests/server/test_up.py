@@ -25,11 +25,17 @@ pytestmark = [
 PROMPT = {"kind": "generate", "input": {"prompt": "Once upon a time", "max_tokens": 100}}
 
 
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    """A launcher whose programs are all up."""
-    with Up(tmp_path) as up:
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A launcher, which the last test that takes it stops."""
+    with Up(tmp_path_factory.mktemp("up")) as up:
         yield up
+
+
+@pytest.fixture(scope="module")
+def address(up: Up) -> str:
+    """Where it is, once all of its programs are up."""
+    return up.url()
 
 
 def events(response: httpx.Response) -> Iterator[dict[str, object]]:
@@ -38,32 +44,19 @@ def events(response: httpx.Response) -> Iterator[dict[str, object]]:
             yield json.loads(line.removeprefix("data: "))
 
 
-def test_one_command_runs_a_job_and_ctrl_c_stops_all_of_it(up: Up) -> None:
-    url = up.url()
-    answer = httpx.post(f"{url}/v1/jobs", json=PROMPT, headers={"Prefer": "wait=30"}, timeout=40)
-    assert answer.json()["status"] == "succeeded"
-    assert answer.json()["result"]["text"]
-    pids = up.running()
-    assert len(pids) > 5
-    up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(30) == OK
-    assert [pid for pid in pids if not gone(pid)] == []
-
-
-def test_what_is_printed_to_try_works_as_it_stands(up: Up) -> None:
-    up.url()
+def test_what_is_printed_to_try_works_as_it_stands(up: Up, address: str) -> None:
     up.wait_for("^Try:  curl")
     first = up.lines[-1].removeprefix("Try:").strip()
+    assert address in first
     up.wait_for("^ +-d ")
     ran = subprocess.run(["sh", "-c", f"{first}\n{up.lines[-1]}"], capture_output=True, timeout=60, check=True)
     assert ran.stdout.count(b"event: token") > 1
     assert b"event: succeeded" in ran.stdout
 
 
-def test_a_job_outlives_its_worker_and_the_reader_sees_the_whole_of_it(up: Up) -> None:
-    url = up.url()
+def test_a_job_outlives_its_worker_and_the_reader_sees_the_whole_of_it(up: Up, address: str) -> None:
     with httpx.stream(
-        "POST", f"{url}/v1/jobs", json=PROMPT, headers={"Accept": "text/event-stream"}, timeout=60
+        "POST", f"{address}/v1/jobs", json=PROMPT, headers={"Accept": "text/event-stream"}, timeout=60
     ) as job:
         seen = []
         for event in events(job):
@@ -77,16 +70,34 @@ def test_a_job_outlives_its_worker_and_the_reader_sees_the_whole_of_it(up: Up) -
     assert [event["seq"] for event in seen] == sorted({event["seq"] for event in seen})  # type: ignore[type-var]
 
 
-def test_a_finished_job_is_still_there_after_a_stop_and_a_start(tmp_path: Path) -> None:
-    with Up(tmp_path) as up:
-        job = httpx.post(f"{up.url()}/v1/jobs", json=PROMPT, headers={"Prefer": "wait=30"}, timeout=40).json()
-    with Up(tmp_path) as up:
-        assert httpx.get(f"{up.url()}/v1/jobs/{job['id']}").json() == job
+def test_two_launchers_run_side_by_side_but_not_in_one_folder(up: Up, address: str, tmp_path: Path) -> None:
+    with Up(tmp_path) as other:
+        assert other.url() != address
+    with Up(up.folder) as third:
+        third.wait_for(f"jobcast up runs here already, as process {up.process.pid}")
+        assert third.process.wait(30) == FAILED
+    assert up.process.poll() is None
 
 
-def test_nothing_outlives_a_launcher_that_is_killed(up: Up) -> None:
-    up.url()
+def test_ctrl_c_stops_all_of_it_and_the_next_start_has_its_jobs(up: Up, address: str) -> None:
+    answer = httpx.post(f"{address}/v1/jobs", json=PROMPT, headers={"Prefer": "wait=30"}, timeout=40)
+    job = answer.json()
+    assert job["status"] == "succeeded"
+    assert job["result"]["text"]
     pids = up.running()
+    assert len(pids) > 5
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == OK
+    assert [pid for pid in pids if not gone(pid)] == []
+    with Up(up.folder) as again:
+        assert httpx.get(f"{again.url()}/v1/jobs/{job['id']}", timeout=30).json() == job
+        nothing_outlives_a_kill(again)
+
+
+def nothing_outlives_a_kill(up: Up) -> None:
+    """A launcher that is killed takes all that it has started along."""
+    pids = up.running()
+    assert len(pids) > 5
     up.process.kill()
     wait_until(lambda: all(gone(pid) for pid in pids))
 
@@ -102,18 +113,6 @@ def test_a_leashed_launcher_stops_when_the_process_that_started_it_is_killed(tmp
             starter.kill()
         # Its end is an orderly one, and the end of its output that of everything.
         assert b"jobcast: stopping" in starter.stdout.read()
-
-
-def test_two_launchers_run_side_by_side_but_not_in_one_folder(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.mkdir()
-    other.mkdir()
-    with Up(one) as first, Up(other) as second:
-        assert first.url() != second.url()
-        with Up(one) as third:
-            third.wait_for(f"jobcast up runs here already, as process {first.process.pid}")
-            assert third.process.wait(30) == FAILED
-        assert first.process.poll() is None
 
 
 def test_a_port_that_is_taken_is_one_line_that_names_the_setting(tmp_path: Path) -> None:
