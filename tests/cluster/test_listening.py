@@ -44,7 +44,7 @@ class Desk:
 
     async def say(self, job_id: str, number: int) -> None:
         """Appends a token: the text is its number. Neighbours may be joined on the way."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     answer = await asyncio.to_thread(self.worker.append, job_id, number, token(f"{number} "))
@@ -101,7 +101,7 @@ def bus_messages(node: RedisServer) -> int:
 async def read_up_to(reader: Subscription, seq: int) -> list[int]:
     """The numbers of the tokens that come, until a ``seq`` is there."""
     found: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async for entries in reader.batches(60):
             for event in entries:
                 assert isinstance(event, Event)
@@ -154,9 +154,9 @@ async def test_activity_comes_from_all_nodes(desk: Desk) -> None:
         activity = await desk.hub.follow_activity(stack)
         jobs = {await desk.job(partition) for partition in range(keys.PARTITIONS)}
         seen: set[str] = set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while seen < jobs:
-                seen |= {str(event.data["job"]) for event in await activity.next(15)}
+                seen |= {str(event.data["job"]) for event in await activity.next(30)}
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def crowded() -> Iterator[Live]:
 
 def test_every_answer_is_one_that_the_document_promises(crowded: Live, tmp_path: Path) -> None:
     """By command, since its plug-in for pytest knows no pytest 9. A failure prints the seed and a curl line."""
-    options = ["--checks", "all", "--max-examples", str(EXAMPLES), "--request-timeout", "5", "--no-color"]
+    options = ["--checks", "all", "--max-examples", str(EXAMPLES), "--request-timeout", "20", "--no-color"]
     options += ["--generation-database", "none", "--warnings", "off"]
     done = subprocess.run(
         [COMMAND, "run", f"{crowded.url}/openapi.json", *options],

@@ -142,11 +142,11 @@ async def longest_goodbye_s(leaving: Live) -> float:
         await until(lambda: leaving.job(job_id)["last_seq"] > 20)
         started = time.monotonic()
         leaving.api.kill(15)
-        ended = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        ended = await asyncio.wait_for(asyncio.gather(*tasks), 30)
         await until(lambda: leaving.api is None or leaving.api.process.poll() is not None)
         gone = time.monotonic() - started
     print(f"{len(tasks)} streams ended after {max(ended) - started:.3f} s, the API after {gone:.3f} s")
-    assert gone < 6
+    assert gone < 6 + leaving.stalls.since(started)
     assert leaving.api.process.returncode in (0, -15)
     assert "Traceback" not in leaving.api.output()
     return max(ended) - started
@@ -159,5 +159,6 @@ async def test_a_reader_who_does_not_read_holds_nobody_up(leaving: Live) -> None
     writer.write(f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     assert leaving.job(job_id, wait_s=30)["status"] == "succeeded"
-    assert leaving.stop_api() < 6
+    asked = time.monotonic()
+    assert leaving.stop_api() < 6 + leaving.stalls.since(asked)
     writer.transport.abort()

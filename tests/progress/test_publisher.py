@@ -18,9 +18,12 @@ from progress.keys import ROOM, SETTLE_MS
 from progress.publisher import APPEND_EVENTS, HELD_BYTES, Publisher, as_json, progress_draft
 from progress.testing import Memory
 from tests.support.backend import ERROR, LEASE_MS, on_memory
+from tests.support.machine import Stalls
 
 AGES_MS: Final = 60_000
 """A time to flush in that no test waits for."""
+LONG_S: Final = 30
+"""What has not come by then never will, also where this machine has stood still for a while."""
 
 
 class Bench:
@@ -49,7 +52,7 @@ class Bench:
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         with self.written:
-            assert self.written.wait_for(condition, 5)
+            assert self.written.wait_for(condition, LONG_S)
 
     def hold(self) -> "Gate":
         """Holds every append back until it is let go."""
@@ -79,7 +82,7 @@ class Gate:
     def __call__(self, command: Command[Any]) -> None:
         if isinstance(command, Append):
             self.reached.set()
-            assert self.opened.wait(5)
+            assert self.opened.wait(LONG_S)
 
 
 class Away:
@@ -109,6 +112,7 @@ def test_the_first_token_goes_at_once(bench: Bench) -> None:
     assert bench.text() == "first"
 
 
+@pytest.mark.brief
 def test_tokens_that_follow_are_joined_until_the_time_to_flush(bench: Bench) -> None:
     publisher = bench.publisher(50)
     publisher.token("a")
@@ -117,7 +121,7 @@ def test_tokens_that_follow_are_joined_until_the_time_to_flush(bench: Bench) -> 
     for text in "bcdef":
         publisher.token(text)
     bench.wait_for(lambda: len(bench.appends) == 2)
-    assert 0.02 < time.monotonic() - before < 2
+    assert time.monotonic() - before > 0.02
     assert bench.events() == [("token", "a"), ("token", "bcdef")]
 
 
@@ -174,6 +178,7 @@ def test_the_last_tokens_are_not_held_back_although_none_follows(bench: Bench) -
     bench.wait_for(lambda: bench.text() == "alast")
 
 
+@pytest.mark.brief
 def test_a_token_after_a_silence_goes_at_once(bench: Bench) -> None:
     publisher = bench.publisher(400)
     publisher.token("a")
@@ -190,11 +195,11 @@ def test_what_comes_while_an_append_is_under_way_goes_with_the_next(bench: Bench
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     for text in ("b", "c"):
         publisher.token(text)
     gate.opened.set()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.events() == [("token", "a"), ("token", "bc")]
 
 
@@ -209,7 +214,7 @@ def test_everything_stands_in_the_order_in_which_it_was_published(bench: Bench) 
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     publisher.token("b")
     publisher.event(Draft.of("log", level="info", message="m"))
     publisher.token("c")
@@ -219,7 +224,7 @@ def test_everything_stands_in_the_order_in_which_it_was_published(bench: Bench) 
     publisher.token("e")
     publisher.event(progress_draft(2.0, message="p"))
     gate.opened.set()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.events() == [
         *(("token", "a"), ("token", "b"), ("log", "m"), ("token", "c"), ("token", "left"), ("token", "d")),
         *(("token", "e"), ("progress", "p")),
@@ -233,11 +238,11 @@ def test_of_progress_that_nobody_could_have_seen_only_the_newest_counts(bench: B
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     for step in range(1000):
         publisher.event(progress_draft(step / 1000, message=str(step)))
     gate.opened.set()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.events() == [("token", "a"), ("progress", "999")]
 
 
@@ -246,7 +251,7 @@ def test_a_token_of_100_kb_arrives_byte_for_byte(bench: Bench, text: str) -> Non
     publisher = bench.publisher()
     publisher.token(text)
     publisher.token("end")
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.text() == text + "end"
 
 
@@ -254,7 +259,7 @@ def test_halves_of_surrogates_disturb_nobody(bench: Bench) -> None:
     publisher = bench.publisher()
     publisher.token("\ud83d")
     publisher.event(Draft.of("log", level="info", message="\ud83d"))
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.events() == [("token", "\ufffd"), ("log", "\ufffd")]
 
 
@@ -270,7 +275,7 @@ def test_many_threads_may_write_one_job(bench: Bench) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     expected = "".join(f"{n}," for n in range(300))
     assert (bench.text(), bench.text("left")) == (expected, expected)
 
@@ -283,10 +288,10 @@ def test_many_publishers_are_written_together(bench: Bench) -> None:
     ]
     for publisher in publishers:
         publisher.token("t")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     gate.opened.set()
     for publisher in publishers:
-        publisher.flush(5)
+        publisher.flush(LONG_S)
         assert bench.store.last(publisher.job_id)["text"] == "t"
 
 
@@ -294,11 +299,11 @@ def test_a_long_backlog_goes_in_appends_of_bounded_size(bench: Bench) -> None:
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     for n in range(APPEND_EVENTS + 1):
         publisher.event(Draft.of("log", level="info", message=str(n)))
     gate.opened.set()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert [len(append.drafts) for append in bench.appends] == [1, APPEND_EVENTS, 1]
     assert [append.number for append in bench.appends] == [1, 2, 3]
 
@@ -307,7 +312,7 @@ def test_a_task_waits_while_too_much_is_unwritten(bench: Bench) -> None:
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     publisher.token("x" * HELD_BYTES)
     through = threading.Event()
 
@@ -319,9 +324,9 @@ def test_a_task_waits_while_too_much_is_unwritten(bench: Bench) -> None:
     thread.start()
     assert not through.wait(0.05)
     gate.opened.set()
-    assert through.wait(5)
+    assert through.wait(LONG_S)
     thread.join()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.text() == "a" + "x" * HELD_BYTES + "b"
 
 
@@ -330,7 +335,7 @@ def test_nothing_is_lost_while_redis_is_away(bench: Bench) -> None:
     publisher = bench.publisher()
     publisher.token("a")
     publisher.token("b")
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     publisher.token("c")
     assert publisher.finish("succeeded", '"r"').answer == "succeeded"
     assert bench.text() == "abc"
@@ -340,9 +345,9 @@ def test_an_append_whose_reply_was_lost_is_written_once(bench: Bench) -> None:
     bench.memory.after = Away(1)
     publisher = bench.publisher()
     publisher.token("a")
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     publisher.token("b")
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.events() == [("token", "a"), ("token", "b")]
 
 
@@ -359,7 +364,7 @@ def test_a_flush_says_that_it_took_too_long(bench: Bench) -> None:
     with pytest.raises(StoreUnavailable, match="in time"):
         publisher.flush(0.01)
     gate.opened.set()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
 
 
 def test_an_outage_of_hours_does_not_end_the_committer(bench: Bench) -> None:
@@ -370,7 +375,7 @@ def test_an_outage_of_hours_does_not_end_the_committer(bench: Bench) -> None:
     assert append.number == 1
     publisher.token("a")
     bench.committer.schedule(publisher, 0.0)
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.text() == "a"
 
 
@@ -384,7 +389,7 @@ def test_a_failure_that_nobody_foresaw_does_not_end_the_committer(bench: Bench) 
     bench.memory.before = fail
     publisher = bench.publisher()
     publisher.token("a")
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.text() == "a"
 
 
@@ -411,7 +416,7 @@ def test_a_task_that_may_not_write_learns_of_it_at_its_next_call(
     publisher._number = 20  # beyond whatever was numbered above
     publisher.token("a")
     with pytest.raises(error):
-        publisher.flush(5)
+        publisher.flush(LONG_S)
     assert isinstance(stopped(publisher), error)
     with pytest.raises(error):
         publisher.event(Draft("log"))
@@ -427,7 +432,7 @@ def test_a_cancel_rides_home_and_what_was_published_stays(bench: Bench) -> None:
     bench.store.run(CancelJob(bench.job_id, "enough"))
     publisher.token("kept")
     with pytest.raises(JobCancelled):
-        publisher.flush(5)
+        publisher.flush(LONG_S)
     assert isinstance(stopped(publisher), JobCancelled)
     assert publisher.finish("cancelled", "").answer == "cancelled"
     assert (bench.text(), bench.store.last(bench.job_id)["reason"], told) == ("kept", "enough", [True])
@@ -437,7 +442,7 @@ def test_what_is_held_when_a_cancel_comes_is_still_written(bench: Bench) -> None
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
-    assert gate.reached.wait(5)
+    assert gate.reached.wait(LONG_S)
     publisher.token("b")
     publisher.stop(JobCancelled())
     gate.opened.set()
@@ -496,13 +501,13 @@ def test_closing_writes_what_is_held(bench: Bench) -> None:
     assert bench.text() == "ab"
 
 
-def test_closing_does_not_wait_for_a_redis_that_is_away(bench: Bench) -> None:
+def test_closing_does_not_wait_for_a_redis_that_is_away(bench: Bench, stalls: Stalls) -> None:
     bench.memory.before = Away(10**6)
     publisher = bench.publisher(AGES_MS)
     publisher.token("a")
     before = time.monotonic()
     bench.committer.close()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 2 + stalls.since(before)
     assert bench.text() == ""
 
 
@@ -539,11 +544,11 @@ def test_what_redis_has_lost_is_written_again_before_what_follows(bench: Bench) 
     publisher = Publisher(bench.committer, claimed.claim, lease_ms=LEASE_MS, flush_ms=0, begun=claimed.again)
     for text in "abc":
         publisher.token(text)
-        publisher.flush(5)
+        publisher.flush(LONG_S)
     seen = bench.store.log(bench.job_id).events
     crash()
     publisher.token("d")
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     assert bench.store.log(bench.job_id).events[:-1] == seen
     assert bench.text() == "abcd"
     crash()
@@ -563,7 +568,7 @@ def test_a_worker_that_was_frozen_waits_until_others_have_spoken(bench: Bench, m
     bench.wait_for(lambda: len(bench.appends) > 2)
     assert publisher.over is None
     bench.store.settle()
-    publisher.flush(5)
+    publisher.flush(LONG_S)
     event = bench.store.log(bench.job_id, 2).events[0]
     assert (event.data["text"], event.follows, event.seq > ROOM) == ("a", 2, True)
 

@@ -15,7 +15,7 @@ async def api() -> AsyncIterator[Api]:
     """A running API; after the test no reader may be left in it."""
     async with api_with() as running:
         yield running
-        await until(lambda: running.at_rest, timeout_s=2)
+        await until(lambda: running.at_rest)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ async def fan(hub: Hub) -> AsyncIterator[Fan]:
 
 async def following(batches: Batches) -> tuple[str, list[str]]:
     """The next batch: its job, and the types of what it brings."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         job_id, entries = await anext(batches)
     return job_id, [entry.type for entry in entries]
 
@@ -40,7 +40,7 @@ async def test_each_job_brings_its_own_events(api: Api, fan: Fan) -> None:
     one, other = api.job(), api.job()
     for job_id in (one, other):
         await fan.add(job_id, 0)
-    batches = fan.batches(5)
+    batches = fan.batches(60)
     assert [await following(batches), await following(batches)] == [(one, ["queued"]), (other, ["queued"])]
     api.worker.begin(other)
     assert await following(batches) == (other, ["started"])
@@ -62,7 +62,7 @@ async def test_silence_is_an_empty_batch_of_no_job(api: Api, fan: Fan) -> None:
 
 
 async def test_a_fan_without_jobs_waits_for_some(api: Api, fan: Fan) -> None:
-    batches = fan.batches(5)
+    batches = fan.batches(60)
     waiting = asyncio.ensure_future(following(batches))
     await asyncio.sleep(0)
     job_id = api.job()
@@ -79,7 +79,7 @@ async def test_a_job_that_there_is_not_changes_nothing(api: Api, fan: Fan) -> No
 async def test_a_job_that_is_followed_already_starts_anew(api: Api, fan: Fan) -> None:
     job_id = api.worker.started(kind="echo")
     await fan.add(job_id, 0)
-    batches = fan.batches(5)
+    batches = fan.batches(60)
     assert await following(batches) == (job_id, ["queued", "started"])
     await fan.add(job_id, 1)
     assert await following(batches) == (job_id, ["started"])
@@ -90,7 +90,7 @@ async def test_a_job_that_was_left_brings_nothing_more_even_in_the_same_round(ap
     one, other, third = api.job(), api.job(), api.job()
     for job_id in (one, other, third):
         await fan.add(job_id, 0)
-    batches = fan.batches(5)
+    batches = fan.batches(60)
     assert await following(batches) == (one, ["queued"])
     assert fan.remove(other)
     assert not fan.remove(other)
@@ -100,7 +100,7 @@ async def test_a_job_that_was_left_brings_nothing_more_even_in_the_same_round(ap
 async def test_who_holds_it_steady_sees_no_batch_begin(api: Api, fan: Fan) -> None:
     job_id = api.job()
     await fan.add(job_id, 0)
-    batches = fan.batches(5)
+    batches = fan.batches(60)
     async with fan.steady:
         waiting = asyncio.ensure_future(following(batches))
         for _ in range(10):
@@ -137,7 +137,7 @@ async def test_a_log_that_cannot_be_read_is_asked_for_again_soon(api: Api, fan: 
 
 async def test_the_end_of_the_process_is_told(api: Api, fan: Fan) -> None:
     await fan.add(api.job(), 1)
-    batches = fan.batches(5)
+    batches = fan.batches(60)
     waiting = asyncio.ensure_future(following(batches))
     await asyncio.sleep(0)
     api.state.hub.announce_close()
@@ -151,7 +151,7 @@ async def test_events_come_joined_unless_asked_for_exactly(api: Api, hub: Hub) -
     for exact, types in ((False, ["queued", "started", "token"]), (True, ["queued", "started", "token", "token"])):
         fan = Fan(hub)
         await fan.add(job_id, 0, exact=exact)
-        assert await following(fan.batches(5)) == (job_id, types)
+        assert await following(fan.batches(60)) == (job_id, types)
         fan.close()
 
 

@@ -24,7 +24,7 @@ class HeldQueue(FakeQueue):
 
     def enqueue_all(self, jobs: Sequence[Waiting]) -> dict[str, QueueUnavailable]:
         self.together.append(len(jobs))
-        self.go.wait(10)
+        self.go.wait(30)
         if self.fault:
             raise self.fault
         return super().enqueue_all(jobs)
@@ -55,7 +55,7 @@ def behind_one(queue: HeldQueue, count: int) -> Sender:
 def test_what_waits_goes_together_and_in_order(queue: HeldQueue) -> None:
     made = behind_one(queue, 1200)
     queue.go.set()
-    made.close(10)
+    made.close(30)
     assert queue.together == [1, 500, 500, 199]
     assert [job_id for job_id, _, _ in queue.sent] == [job.job_id for job in jobs(1200)]
 
@@ -64,7 +64,7 @@ def test_what_waits_for_a_hung_broker_is_bounded(queue: HeldQueue, monkeypatch: 
     monkeypatch.setattr(sender, "UNSENT", 3)
     made = behind_one(queue, 10)
     queue.go.set()
-    made.close(10)
+    made.close(30)
     assert [job_id for job_id, _, _ in queue.sent] == ["job-0", "job-1", "job-2", "job-3"]
 
 
@@ -74,7 +74,7 @@ def test_closing_leaves_to_the_sweeper_what_there_is_no_time_for(queue: HeldQueu
     closing = threading.Thread(target=made.close, args=(0,))
     closing.start()
     queue.go.set()
-    closing.join(10)
+    closing.join(30)
     assert not closing.is_alive()
     assert len(queue.sent) == 1
 
@@ -85,7 +85,7 @@ def test_a_message_that_cannot_be_sent_is_told_with_its_job(queue: HeldQueue, ca
     made = Sender(queue)
     for job in jobs(2):
         made.send(job)
-    made.close(10)
+    made.close(30)
     for job in jobs(2):
         assert f"job {job.job_id}: left to the sweeper, the broker cannot be used: away" in caplog.text
 
@@ -100,5 +100,5 @@ def test_an_error_that_nobody_foresaw_ends_no_later_message(queue: HeldQueue) ->
     wait_until(lambda: not made._thread.is_alive())
     queue.fault = None
     made.send(second)
-    made.close(10)
+    made.close(30)
     assert [job_id for job_id, _, _ in queue.sent] == [second.job_id]

@@ -26,7 +26,7 @@ class SlowQueue(FakeQueue):
 
     def enqueue(self, job_id: str, queue: str, priority: int) -> None:
         self.tried.append(job_id)
-        self.go.wait(10)
+        self.go.wait(60)
         super().enqueue(job_id, queue, priority)
 
 
@@ -111,7 +111,7 @@ async def test_a_broker_that_hangs_holds_no_submission() -> None:
     async with hanging() as (api, queue):
         started = time.monotonic()
         made = [await api.state.submissions.submit(request_of()) for _ in range(5)]
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         queue.go.set()
         await until(lambda: len(queue.sent) == 5)
         assert [job_id for job_id, _, _ in queue.sent] == [one.job.id for one in made]
@@ -144,7 +144,7 @@ async def test_closing_does_not_wait_for_a_broker_that_hangs() -> None:
         loop.call_later(CLOSE_S + 0.1, queue.go.set)
         started = time.monotonic()
         await api.state.submissions.close()
-        assert time.monotonic() - started < CLOSE_S + 5
+        assert time.monotonic() - started < CLOSE_S + 20
         assert len(queue.sent) == 1
 
 

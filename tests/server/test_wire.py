@@ -139,7 +139,7 @@ class Client:
     async def read_until(self, mark: bytes) -> None:
         # What was looked through is not looked through again: pieces are small, and some bodies large.
         seen = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.body.find(mark, seen) < 0:
                 seen = max(0, len(self.body) - len(mark))
                 piece = await self.reader.read(65_536)
@@ -228,7 +228,7 @@ async def test_sockets_of_many_jobs_are_written_to_directly(
 async def heard(socket: ClientConnection, mark: bytes) -> list[dict[str, Any]]:
     """The messages of a socket up to one with a mark."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for frame in socket:
             assert isinstance(frame, str)
             found.append(json.loads(frame))

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Scope
 
-WAIT_S = 5.0
+WAIT_S = 30.0
+"""What never comes fails no sooner: a machine that stands still for some seconds only makes things late."""
 HOST = "jobcast.test"
 
 

@@ -345,7 +345,7 @@ def test_a_silent_task_is_told_of_its_cancel(work: Work) -> None:
     def task(_input: EchoInput, progress: Progress) -> str:
         progress.on_over(told.set)
         work.runner.claims.cancel(job_ids[0], "requested")
-        assert told.wait(5)
+        assert told.wait(30)
         assert progress.cancelled
         return "half of it"
 
@@ -359,7 +359,7 @@ def test_an_attempt_that_takes_too_long_fails(work: Work) -> None:
 
     def task(_input: EchoInput, progress: Progress) -> None:
         progress.on_over(told.set)
-        assert told.wait(5)
+        assert told.wait(30)
         progress.token("too late")
 
     job = work.run(task, timeout_s=0.05)
@@ -392,7 +392,7 @@ def test_a_job_is_begun_once_redis_is_back(known_kinds: None, caplog: pytest.Log
         try:
             wait_until(lambda: "not begun" in caplog.text)
             server.start()
-            thread.join(10)
+            thread.join(30)
             assert work.job(job_id).status == "succeeded"
         finally:
             work.runner.close()

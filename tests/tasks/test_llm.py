@@ -423,7 +423,7 @@ def abort_when(ready: Callable[[], bool]) -> Callable[[Callable[[], None]], None
     return on_open
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("directive", ["stall_after=0", "stall_after=3", "silent", "pace=1"])
 def test_an_abort_from_another_thread_ends_a_blocked_read(demo: Demo, client: LlmClient, directive: str) -> None:
     # Silent for a minute otherwise, which the timeout of this test does not allow.
@@ -435,7 +435,7 @@ def test_an_abort_from_another_thread_ends_a_blocked_read(demo: Demo, client: Ll
     wait_until(lambda: demo.active == 0)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("said", [b"", response(HELLO)], ids=["before the answer", "in the answer"])
 def test_an_abort_ends_a_blocked_read_over_tls(said: bytes) -> None:
     transport = httpx.HTTPTransport(verify=ssl.create_default_context(cafile=str(CERTIFICATE)))

@@ -52,7 +52,7 @@ class Post:
     def receive(self, count: int) -> Message:
         """Returns the newest message once so many have come."""
         while len(self.taken) < count:
-            self.connection.drain_events(timeout=5)
+            self.connection.drain_events(timeout=30)
         return self.taken[-1]
 
     def begun(self, message: Message) -> float | None:

@@ -25,7 +25,7 @@ def demo() -> Iterator[Demo]:
 
 @pytest.fixture
 def http(demo: Demo) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=demo.url, trust_env=False, timeout=10) as http:
+    with httpx.Client(base_url=demo.url, trust_env=False, timeout=30) as http:
         yield http
 
 
@@ -233,12 +233,13 @@ def test_an_error_within_a_stream_has_openais_form(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("directive", ["stall_after=2", "silent", "pace=0.1"])
+@pytest.mark.parametrize("directive", ["stall_after=2", "silent", "pace=0.01"])
 def test_a_client_that_leaves_ends_its_generation(demo: Demo, http: httpx.Client, directive: str, stream: bool) -> None:
     with pytest.raises(httpx.ReadTimeout):
         http.post("/chat/completions", json=body(f"[[demo: {directive}]]", stream=stream), timeout=0.2)
 
-    wait_until(lambda: demo.active == 0, 1)
+    # At its next token it would notice by itself, in a hundred seconds.
+    wait_until(lambda: demo.active == 0)
 
 
 def test_the_health_page_counts_generations(http: httpx.Client) -> None:
@@ -255,7 +256,7 @@ def test_tokens_come_at_the_pace_that_was_asked_for(http: httpx.Client) -> None:
 
 
 def test_a_server_has_a_pace_of_its_own() -> None:
-    with running_demo(tokens_per_s=50, first_token_s=0.1) as slow, httpx.Client(base_url=slow.url) as http:
+    with running_demo(tokens_per_s=50, first_token_s=0.1) as slow, httpx.Client(base_url=slow.url, timeout=30) as http:
         began = time.monotonic()
         post(http, "[[demo: tokens=6]]")
 
@@ -263,7 +264,7 @@ def test_a_server_has_a_pace_of_its_own() -> None:
 
 
 def test_a_server_that_ends_breaks_off_its_answers() -> None:
-    with httpx.Client() as http, ExitStack() as open_answers:
+    with httpx.Client(timeout=30) as http, ExitStack() as open_answers:
         with running_demo() as demo:
             stream = http.stream("POST", f"{demo.url}/chat/completions", json=body("[[demo: pace=1]]", stream=True))
             answer = open_answers.enter_context(stream)

@@ -32,7 +32,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def active(url: str) -> int:
-    count: int = httpx.get(f"{url.removesuffix('/v1')}/healthz").json()["active"]
+    count: int = httpx.get(f"{url.removesuffix('/v1')}/healthz", timeout=30).json()["active"]
     return count
 
 
@@ -41,7 +41,7 @@ def test_it_prints_where_it_listens() -> None:
         line = first_line(process)
 
         assert line.startswith("demo model on http://127.0.0.1:")
-        assert httpx.get(f"{line.split()[-1]}/models").status_code == 200
+        assert httpx.get(f"{line.split()[-1]}/models", timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -50,22 +50,22 @@ def test_it_ends_at_once_and_quietly_with_streams_open(number: signal.Signals) -
         url = first_line(process).split()[-1]
         body = {"messages": [{"role": "user", "content": "[[demo: tokens=100000]]"}], "stream": True}
         with (
-            httpx.Client() as http,
+            httpx.Client(timeout=30) as http,
             http.stream("POST", f"{url}/chat/completions", json=body),
             http.stream("POST", f"{url}/chat/completions", json=body),
         ):
             wait_until(lambda: active(url) == 2)
             told = time.monotonic()
             process.send_signal(number)
-            output = process.communicate(timeout=10)
+            output = process.communicate(timeout=60)
 
-        assert time.monotonic() - told < 5, "it waits for its streams, which go on for minutes"
+        assert time.monotonic() - told < 30, "it waits for its streams, which go on for minutes"
         assert (process.returncode, output) == (0, ("", ""))
 
 
 def test_a_taken_port_is_one_line_and_status_1() -> None:
     with open_socket("127.0.0.1", 0) as taken, program("--port", str(taken.getsockname()[1])) as process:
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=30)
 
     assert (process.returncode, output) == (1, "")
     assert errors.startswith("demo model: cannot listen on 127.0.0.1:")
@@ -75,7 +75,7 @@ def test_a_taken_port_is_one_line_and_status_1() -> None:
 @pytest.mark.parametrize("pace", ["0", "-1", "fast"])
 def test_a_pace_must_be_above_0(pace: str) -> None:
     with program("--tokens-per-s", pace) as process:
-        errors = process.communicate(timeout=10)[1]
+        errors = process.communicate(timeout=30)[1]
 
     assert process.returncode == 2
     assert "--tokens-per-s" in errors

@@ -57,7 +57,7 @@ async def test_what_does_not_answer_at_all_is_not_waited_for(api: Api, monkeypat
 
     class Hanging(FakeQueue):
         def depth(self, queue: str) -> int:
-            go.wait(10)
+            go.wait(30)
             return 0
 
     async with api_with(queue=Hanging()) as hung:
