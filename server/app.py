@@ -18,6 +18,7 @@ from server import errors
 from server.direct import Direct
 from server.encoding import IDLE_S
 from server.guard import BodyGuard, PageHeaders
+from server.posting import Posting
 from server.routes import events, jobs, service, sockets
 from server.routes.docs import docs_route
 from server.state import State, keep_awake
@@ -67,6 +68,7 @@ def create_app(state: State) -> FastAPI:
     for module in (jobs, events, service, sockets):
         app.include_router(module.router)
     app.add_middleware(Direct, state=state)
+    app.add_middleware(Posting, state=state)
     app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes)
     page = page_directory()
     app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))

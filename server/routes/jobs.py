@@ -23,6 +23,7 @@ from server.streams import no_room
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 MAX_WAIT_S = 120
+MAX_KEY = 255
 KEY_PATTERN = r"^[ -~]*[!-~][ -~]*$"
 CURSOR_PATTERN = rf"^({JOB_ID.pattern})?$"
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Answer when the job ends, or after this many seconds")]
@@ -59,7 +60,8 @@ async def submit(
     state: StateDep,
     owner: OwnerDep,
     idempotency_key: Annotated[
-        str | None, Header(max_length=255, description="Same key, same job", json_schema_extra={"pattern": KEY_PATTERN})
+        str | None,
+        Header(max_length=MAX_KEY, description="Same key, same job", json_schema_extra={"pattern": KEY_PATTERN}),
     ] = None,
     prefer: Annotated[str | None, Header(description="`wait=N`: answer when it ends, or after N seconds")] = None,
 ) -> Response:
