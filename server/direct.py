@@ -1,16 +1,18 @@
 """The short way to a job's events: what FastAPI does for a request costs more than all the rest of opening a stream.
 
 Many open one at once when a proxy or a server comes back. So this one route is answered before FastAPI sees it, and its
-readers share what is looked up: a job whose Feed is live is known to be there, and one that many ask for together is
-read once. FastAPI still has the route, for its document and for whatever does not come by here.
+readers share what is looked up: a job whose Feed is live is known to be there, and needs nothing of the app at all; one
+that many ask for together is read once. FastAPI still has the route, for its document and for whatever does not come by
+here.
 """
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,12 +20,11 @@ from progress.errors import JobNotFound
 from progress.jobs import Job
 from server import errors
 from server.auth import admitted
-from server.handover import open_stream
+from server.handover import HEADS, Handed, open_relay
 from server.negotiation import StreamRequest
 from server.routes.events import answer_events
 from server.schemas import is_job_id
 from server.state import State
-from server.streams import no_room
 
 PATH: Final = re.compile(r"/v1/jobs/([^/]+)/events")
 
@@ -67,24 +68,58 @@ class Turnstile:
             asyncio.get_running_loop().call_soon(self._turn)
 
 
+def job_of(scope: Scope) -> str | None:
+    """The id in a GET of a job's events; None where something else is asked."""
+    match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+    return match and match[1]
+
+
+class LiveDoor:
+    """Lets the readers of live Feeds in, before the app has made anything for them: see ``handover.Door``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._turnstile = Turnstile(AT_ONCE)
+
+    async def __call__(self, scope: Scope, handed: list[Handed]) -> bool:
+        """One request of any kind: waits for its turn, if it is one for a job's events."""
+        job_id = job_of(scope)
+        if job_id is None:
+            return False
+        await self._turnstile.enter()
+        feed = self._state.hub.feeds.get(job_id)
+        # What is wrong with a request, the app finds as well, and says so.
+        with contextlib.suppress(*errors.FORESEEN):
+            if feed is not None and not feed.closed and (opened := await self._open(scope, job_id)):
+                handed.append(opened)
+        return bool(handed)
+
+    async def _open(self, scope: Scope, job_id: str) -> Handed | None:
+        settings = self._state.settings
+        if settings.api_keys:
+            admitted(HTTPConnection(scope), settings)
+        asked = StreamRequest.of(scope)
+        if asked.format not in ("sse", "ndjson") or not self._state.has_room():
+            return None
+        return await open_relay(self._state, job_id, asked), HEADS[asked.format]
+
+
 class Direct:
     """Answers GETs of a job's events; everything else is the app's."""
 
     def __init__(self, app: ASGIApp, *, state: State) -> None:
         self._app = app
         self._state = state
-        self._turnstile = Turnstile(AT_ONCE)
         self._reading: dict[str, asyncio.Task[Job]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
-        if match is None:
+        job_id = job_of(scope)
+        if job_id is None:
             await self._app(scope, receive, send)
             return
-        await self._turnstile.enter()
         try:
-            response = await self._answer(Request(scope), match[1])
+            response = await self._answer(Request(scope), job_id)
         except errors.FORESEEN as error:
             response = errors.response_to(error)
         await response(scope, receive, send)
@@ -93,15 +128,7 @@ class Direct:
         admitted(request, self._state.settings)
         if not is_job_id(job_id):
             raise JobNotFound(job_id[:40])
-        feed = self._state.hub.feeds.get(job_id)
-        if feed is None or feed.closed:
-            return await answer_events(self._state, await self._job(job_id), request)
-        asked = StreamRequest.read(request.headers, request.query_params)
-        if asked.format in ("json", "text"):
-            return await answer_events(self._state, await self._job(job_id), request)
-        if not self._state.has_room():
-            return no_room(asked.format)
-        return await open_stream(self._state, job_id, asked)
+        return await answer_events(self._state, await self._job(job_id), request)
 
     async def _job(self, job_id: str) -> Job:
         """The job as it is now; read once for all who ask together."""

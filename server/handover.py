@@ -1,5 +1,6 @@
 """The hand-over of a Relay from the app that makes it to what stands around the app, where it is run."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sse_starlette import EventSourceResponse
@@ -13,6 +14,9 @@ from server.state import State
 
 RELAYS: Final = "jobcast.relays"
 SEND: Final = "jobcast.send"
+Handed = tuple[Relay, Message]
+Door = Callable[[Scope, list[Handed]], Awaitable[bool]]
+"""What is asked before the app: it hands a Relay over and says so, or leaves the request to the app."""
 
 
 class Outermost:
@@ -22,13 +26,15 @@ class Outermost:
     the stream is: more than all the rest of an idle reader. So is what the client sent, which nobody needs any more.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, door: Door) -> None:
         self._app = app
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handed: list[tuple[Relay, Message]] = []
-        # A copy: what the app puts into it goes with the app.
-        await self._app({**scope, RELAYS: handed, SEND: send}, receive, send)
+        handed: list[Handed] = []
+        if not await self._door(scope, handed):
+            # A copy: what the app puts into it goes with the app.
+            await self._app({**scope, RELAYS: handed, SEND: send}, receive, send)
         if not handed:
             return
         relay, head = handed.pop()
@@ -47,7 +53,7 @@ class RelayResponse(EventSourceResponse):
         self.background = None
         self.media_type = MEDIA_TYPES[form]
         more = [(name.lower().encode(), value.encode()) for name, value in headers.items()] if headers else []
-        self.raw_headers = [*_HEADERS[form], *more]
+        self.raw_headers = [*HEADS[form]["headers"], *more]
         self._relay = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,8 +71,12 @@ async def _nothing() -> Any:
     yield
 
 
-_HEADERS: Final = {
-    name: EventSourceResponse(_nothing(), headers=HEADERS, media_type=media_type, ping=0).raw_headers
+HEADS: Final[dict[Format, Message]] = {
+    name: {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": EventSourceResponse(_nothing(), headers=HEADERS, media_type=media_type, ping=0).raw_headers,
+    }
     for name, media_type in MEDIA_TYPES.items()
 }
 """What sse-starlette makes of ours, for each format."""
@@ -81,7 +91,12 @@ async def open_stream(
         JobNotFound: there is no such job.
         StoreUnavailable: Redis cannot be asked now.
     """
+    return RelayResponse(await open_relay(state, job_id, request, job=job), request.format, headers)
+
+
+async def open_relay(state: State, job_id: str, request: StreamRequest, *, job: Job | None = None) -> Relay:
+    """The same without its response. Raises as ``open_stream``."""
     relay = Relay(state, job, request)
     # Of joined text nobody could tell which part of it no longer counts.
     await relay.open(job_id, request.after, exact=request.exact or request.format == "text")
-    return RelayResponse(relay, request.format, headers)
+    return relay

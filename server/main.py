@@ -10,6 +10,7 @@ import uvicorn
 from progress import collector
 from progress.settings import Settings
 from server.app import create_app, make_state
+from server.direct import LiveDoor
 from server.handover import Outermost
 from server.several import shared_socket
 from server.state import State
@@ -80,7 +81,7 @@ async def serve(settings: Settings, *, shared_port: bool = False) -> None:
     logging.getLogger("uvicorn.error").addFilter(WithoutTracebacks())
     config.load()
     # Outside of what uvicorn has put around the app, too.
-    config.loaded_app = Outermost(config.loaded_app)
+    config.loaded_app = Outermost(config.loaded_app, LiveDoor(state))
     collector.spare()
     # Nearly everything that comes and goes here goes by its reference count; under load a look at all that is open, for
     # cycles that are not there, would cost a quarter of the time.

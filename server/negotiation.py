@@ -1,9 +1,11 @@
 """Which form of an event stream a request asks for, and from where: pure decisions on headers and query."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from starlette.datastructures import Headers, QueryParams
+from starlette.types import Scope
 
 from progress.errors import InvalidCursor
 from progress.events import EVENT_TYPES, MAIN_CHANNEL, TERMINAL
@@ -17,6 +19,8 @@ MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
 }
 MAX_PAGE = 1000
+MAX_KEPT = 500
+_READ = (b"accept", b"last-event-id")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,17 @@ class StreamRequest:
         )
 
     @classmethod
+    def of(cls, scope: Scope) -> "StreamRequest":
+        """The same of a scope, as ``read`` does it; once for many who ask the same."""
+        found: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                found.setdefault(name, value)
+        asked = (scope["query_string"], *(found.get(name, b"") for name in _READ))
+        # None of those that are kept is long, whatever is sent here.
+        return _asked(*asked) if sum(map(len, asked)) < MAX_KEPT else _asked.__wrapped__(*asked)
+
+    @classmethod
     def filters(cls, query: QueryParams) -> "StreamRequest":
         """The part that several logs in one connection share: SSE, and their positions stand elsewhere."""
         return cls("sse", 0, _flag(query.get("exact", "")), _types(query.get("types", "")), MAIN_CHANNEL, MAX_PAGE)
@@ -55,6 +70,12 @@ class StreamRequest:
     def wants(self, event_type: str) -> bool:
         """Whether an event of this type is to be sent. Gaps and ends always are."""
         return self.types is None or event_type in self.types or event_type in TERMINAL or event_type == "gap"
+
+
+@lru_cache(maxsize=256)
+def _asked(query: bytes, accept: bytes, last_event_id: bytes) -> StreamRequest:
+    headers = Headers(raw=list(zip(_READ, (accept, last_event_id), strict=True)))
+    return StreamRequest.read(headers, QueryParams(query))
 
 
 def asked_format(accept: str, query: str, default: Format = "sse") -> Format:

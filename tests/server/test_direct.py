@@ -6,10 +6,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from progress.commands import Command, ReadJob
 from progress.errors import StoreUnavailable
+from server.direct import LiveDoor
+from server.handover import Outermost
 from tests.support.api import Api, api_with
+from tests.support.asgi import Exchange
+from tests.support.backend import token
 from tests.support.waiting import until
 
 
@@ -43,6 +48,26 @@ async def test_a_live_feed_says_that_its_job_is_there(api: Api) -> None:
             await second.until_body(b"started")
             assert second.status == 200
         assert ran["read_job"] == 0
+    await until(lambda: api.at_rest)
+
+
+@pytest.mark.parametrize("query", ["", "?format=ndjson", "?exact=1&types=token"])
+async def test_readers_of_a_live_feed_need_nothing_of_the_app(api: Api, query: str) -> None:
+    job_id, asked = api.worker.started(), list[str]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await api.app(scope, receive, send)
+
+    front, target = Outermost(app, LiveDoor(api.state)), f"/v1/jobs/{job_id}/events"
+    async with Exchange(front, target) as first:
+        await first.until_body(b"event: started")
+        api.worker.append(job_id, 1, token("t"))
+        async with Exchange(front, target + query) as later, Exchange(api.app, target + query) as plain:
+            for reader in (later, plain):
+                await reader.until_body(b'"t"')
+            assert (later.status, later.headers, later.body) == (200, plain.headers, plain.body)
+        assert asked == [target]
     await until(lambda: api.at_rest)
 
 
@@ -100,6 +125,17 @@ async def test_a_full_server_says_so_though_the_feed_is_live() -> None:
             refused = await api.client.get(f"/v1/jobs/{job_id}/events?format=ndjson")
             assert "event: overloaded" in told.text
             assert refused.status_code == 503
+
+
+async def test_a_live_feed_is_for_those_with_a_key() -> None:
+    async with api_with(api_keys={"ann": "secret"}) as api:
+        target, key = f"/v1/jobs/{api.worker.started()}/events", {"Authorization": "Bearer secret"}
+        async with api.exchange(target, headers=key) as first:
+            await first.until_body(b"event: started")
+            refused = await api.client.get(target)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            async with api.exchange(target, headers=key) as second:
+                await second.until_body(b"event: started")
 
 
 async def test_no_key_is_told_before_anything_about_the_job() -> None:

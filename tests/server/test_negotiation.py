@@ -5,7 +5,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from progress.errors import InvalidCursor
 from server.errors import Problem
-from server.negotiation import MAX_PAGE, StreamRequest, asked_format, cursor, parse_cursor
+from server.negotiation import MAX_KEPT, MAX_PAGE, StreamRequest, asked_format, cursor, parse_cursor
 
 
 def read(query: str = "", accept: str = "") -> StreamRequest:
@@ -56,6 +56,23 @@ def test_an_unknown_format_is_refused_with_those_that_there_are() -> None:
 )
 def test_the_header_wins_as_it_is_newer_than_the_address(query: str, headers: dict[str, str], after: int) -> None:
     assert cursor(Headers(headers), QueryParams(query)) == after
+
+
+@pytest.mark.parametrize("query", ["", "after=3&types=token", f"after=3&channel={'c' * MAX_KEPT}", "channel=%C3%A4"])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [],
+        [(b"accept", b"text/html"), (b"accept", b"text/plain"), (b"host", b"x")],
+        [(b"last-event-id", b"9"), (b"last-event-id", b"10"), (b"accept", b"application/x-ndjson")],
+        [(b"last-event-id", b""), (b"last-event-id", b"10")],
+    ],
+)
+def test_a_scope_is_read_as_its_headers_and_query_are(query: str, pairs: list[tuple[bytes, bytes]]) -> None:
+    scope = {"query_string": query.encode(), "headers": pairs}
+    expected = StreamRequest.read(Headers(raw=pairs), QueryParams(query))
+    assert StreamRequest.of(scope) == StreamRequest.of(scope) == expected
+    assert (StreamRequest.of(scope) is StreamRequest.of(scope)) == (len(query) < MAX_KEPT)
 
 
 @pytest.mark.parametrize("text", ["x", "1.5", "-2", "--1", "+1", " 1", "1e3", "٣", "9" * 16, "1\n"])

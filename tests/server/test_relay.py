@@ -10,7 +10,6 @@ import pytest
 from progress.commands import Command, DeleteJob, Lifetimes, ReadLog
 from progress.errors import StoreUnavailable
 from server.encoding import PING
-from server.handover import Outermost
 from server.state import keep_awake
 from tests.support.api import Api
 from tests.support.asgi import Exchange
@@ -169,7 +168,7 @@ async def test_an_exact_reader_gets_every_event_even_when_slow(api: Api, writer:
 
 
 async def test_a_reader_whose_first_byte_waits_gets_the_same(api: Api, writer: Writer) -> None:
-    async with Exchange(Outermost(api.app), path(writer.job_id)) as slow:
+    async with Exchange(api.front, path(writer.job_id)) as slow:
         slow.stop_reading()
         await until(lambda: bool(api.state.relays))
         for _ in range(10):
@@ -322,7 +321,7 @@ class Broken(Exchange):
     """A server whose ``send`` raises once so many chunks have gone through."""
 
     def __init__(self, api: Api, target: str, error: Exception, after: int) -> None:
-        super().__init__(Outermost(api.app), target)
+        super().__init__(api.front, target)
         self._error = error
         self._left = after
 

@@ -16,7 +16,6 @@ from websockets.frames import Frame, Opcode
 from progress.commands import Lifetimes
 from progress.events import sse_block
 from server import wire
-from server.handover import Outermost
 from server.relay import Relay
 from server.wire import MOST_BYTES, Chunks, Wire, chunk, messages, messages_with_job, sse_chunk, text_message
 from tests.server.test_relay import Writer, seqs, text_of
@@ -336,7 +335,7 @@ async def test_signs_of_life_come_where_nothing_else_does(api: Api, client: Clie
 
 
 async def test_a_relay_is_served_outside_of_the_app_that_made_it(api: Api, writer: Writer) -> None:
-    async with Exchange(Outermost(api.app), f"/v1/jobs/{writer.job_id}/events") as reader:
+    async with Exchange(api.front, f"/v1/jobs/{writer.job_id}/events") as reader:
         await reader.until_body(b"started")
         assert reader.task
         frame = reader.task.get_coro().cr_await.cr_frame  # type: ignore[union-attr]

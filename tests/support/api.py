@@ -15,6 +15,8 @@ from progress.settings import Settings
 from progress.store import Store
 from progress.testing import Memory, MemoryListener
 from server.app import create_app
+from server.direct import LiveDoor
+from server.handover import Outermost
 from server.state import State
 from server.submission import Submissions
 from tasks.progress import Progress
@@ -96,22 +98,23 @@ class Api:
 
     def __init__(self, app: FastAPI, state: State, memory: Memory, listener: MemoryListener, queue: FakeQueue) -> None:
         self.app = app
+        self.front = Outermost(app, LiveDoor(state))
         self.state = state
         self.memory = memory
         self.listener = listener
         self.queue = queue
         self.worker = on_memory(memory)
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=f"http://{HOST}"
+            transport=httpx.ASGITransport(self.front, raise_app_exceptions=False), base_url=f"http://{HOST}"
         )
 
     def exchange(self, target: str, **options: Any) -> Exchange:
         """A request driven by hand."""
-        return Exchange(self.app, target, **options)
+        return Exchange(self.front, target, **options)
 
     def socket(self, target: str, **options: Any) -> Socket:
         """A WebSocket driven by hand."""
-        return Socket(self.app, target, **options)
+        return Socket(self.front, target, **options)
 
     def job(self, **fields: Any) -> str:
         """A job that waits."""

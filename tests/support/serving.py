@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 import httpx
 import uvicorn
 
-from server.handover import Outermost
 from server.main import GRACE_S, Server
 from tests.support.api import Api
 
@@ -20,7 +19,7 @@ class Running:
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self.netloc = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        config = uvicorn.Config(Outermost(api.app), lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_S)
+        config = uvicorn.Config(api.front, lifespan="off", log_config=None, timeout_graceful_shutdown=GRACE_S)
         self.server = Server(config, api.state)
 
     async def serve(self) -> None:
