@@ -5,7 +5,7 @@ Only what is right goes this way. Whatever is not, FastAPI gets as it came, and 
 
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -55,9 +55,11 @@ async def _received(receive: Receive) -> list[Message]:
     return messages
 
 
-def _read(request: Request, messages: Iterable[Message]) -> JobRequest | None:
+def _read(request: Request, messages: Sequence[Message]) -> JobRequest | None:
     """The job that is asked for, or None where FastAPI is to say what is wrong, or to read it in its own way."""
     headers = request.headers
+    if messages[-1]["type"] == "http.disconnect":
+        return None
     if headers.get("content-type") != "application/json" or len(headers.get("idempotency-key", "")) > MAX_KEY:
         return None
     try:

@@ -107,9 +107,11 @@ async def test_a_good_one_needs_no_fastapi_though_it_comes_in_pieces(api: Api) -
         assert (await api.client.get(answer.headers["location"])).status_code == 200
 
 
-async def test_a_client_that_leaves_in_the_middle_leaves_no_job(api: Api) -> None:
+@pytest.mark.parametrize("sent", [GOOD[:-1], GOOD])
+async def test_a_client_that_leaves_in_the_middle_leaves_no_job(api: Api, sent: str) -> None:
+    """Though what it has sent so far may be a job already."""
     messages: list[Message] = [
-        {"type": "http.request", "body": GOOD[:-1].encode(), "more_body": True},
+        {"type": "http.request", "body": sent.encode(), "more_body": True},
         {"type": "http.disconnect"},
     ]
 
