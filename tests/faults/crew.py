@@ -55,8 +55,8 @@ class Crew:
                 if status is not None:
                     # What its pool has left behind would not outlive it by much, either.
                     worker.kill(signal.SIGKILL, group=True)
-                    self.replaced.append(status)
                     self._launched[number] = time.monotonic()
+                    self.replaced.append(status)
                     self.workers[number] = self._live.launch_worker(*self._posts[number])
                 elif number in self._launched and worker.takes_jobs:
                     self.start_s = max(self.start_s, time.monotonic() - self._launched.pop(number))

@@ -93,7 +93,7 @@ class Follower:
 
     def when(self, kind: str, attempt: int) -> float:
         """When the first event of a type of an attempt came."""
-        pairs = zip(self.events, self.arrived, strict=True)
+        pairs = zip(self.events, self.arrived, strict=False)
         return next(at for event, at in pairs if (event["type"], event["attempt"]) == (kind, attempt))
 
     def check(self, *, redis_crashed: bool = False) -> None:
@@ -163,8 +163,9 @@ class Follower:
                         self._take(block.json)
 
     def _take(self, event: dict[str, Any]) -> None:
-        self.events.append(event)
+        # In this order, since other threads look at events, and then for the time of each.
         self.arrived.append(time.monotonic())
+        self.events.append(event)
 
 
 class SocketFollower(Follower):

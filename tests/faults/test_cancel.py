@@ -55,7 +55,7 @@ def cancelled_soon(live: Live, job_id: str, within_s: float = STOP_S) -> float:
     assert cancel(live, job_id) == 202
     assert live.job(job_id, within_s + 5)["status"] == "cancelled"
     took = time.monotonic() - asked
-    assert took < within_s + live.stalls.since(asked), f"{took:.1f} s"
+    assert took < within_s + live.stalls.recovery(asked, LEASE_S if within_s > LEASE_S else 0), f"{took:.1f} s"
     assert cancel(live, job_id) == 200, "a second cancel is no error"
     assert live.events(job_id)[-1]["type"] == "cancelled"
     return took
@@ -178,22 +178,38 @@ def test_a_cancel_outlives_the_api_and_redis(tmp_path: Path) -> None:
         assert live.job(job_id, 10)["status"] == "cancelled"
 
 
-def at_the_same_moment(client: httpx.Client, audience: Audience, chance: random.Random) -> tuple[int, Follower]:
+class Aim:
+    """After how many seconds a job ends on this machine just now, as cancels find that come before and after."""
+
+    after_s = 0.08
+
+    def note(self, status: int) -> None:
+        """What a cancel was answered."""
+        self.after_s *= 1.1 if status == 202 else 0.9
+
+
+def at_the_same_moment(
+    client: httpx.Client, audience: Audience, chance: random.Random, aim: Aim
+) -> tuple[int, Follower]:
     """Cancels a job about when it ends; the answer, and a reader."""
     speech = {"pieces": ["a ", "b ", "c "], "pause_s": 0.02}
     job_id = client.post("/v1/jobs", json={"kind": "speak", "input": speech}).json()["id"]
     reader = audience.follow(job_id, sort=chance.choice([Follower, SocketFollower]))
-    at = time.monotonic() + chance.uniform(0.0, 0.16)
+    at = time.monotonic() + chance.uniform(0.0, 2 * aim.after_s)
     wait_until(lambda: time.monotonic() > at)
-    return client.post(f"/v1/jobs/{job_id}/cancel").status_code, reader
+    status = client.post(f"/v1/jobs/{job_id}/cancel").status_code
+    aim.note(status)
+    return status, reader
 
 
 def test_of_a_cancel_and_an_end_at_the_same_moment_everyone_sees_the_same_one(house: Live, audience: Audience) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
+    aim = Aim()
     with house.client() as client, ThreadPoolExecutor(4) as pool:
         asked = [
-            pool.submit(at_the_same_moment, client, audience, random.Random(seed + number)) for number in range(JOBS)
+            pool.submit(at_the_same_moment, client, audience, random.Random(seed + number), aim)
+            for number in range(JOBS)
         ]
         answers = [future.result() for future in asked]
         audience.wait()
@@ -206,4 +222,5 @@ def test_of_a_cancel_and_an_end_at_the_same_moment_everyone_sees_the_same_one(ho
         assert last.get("result") == (None if status == 202 else job["result"])
         assert "a b c ".startswith(reader.text)
     ends = [status for status, _ in answers]
+    print(f"{ends.count(202)} cancelled, the last ones after about {aim.after_s:.3f} s")
     assert JOBS / 20 < ends.count(202) < JOBS * 19 / 20, "one of the two came always first: this has shown little"

@@ -64,7 +64,7 @@ def takes_jobs(house: Live) -> None:
     for job_id in (*soon, *delayed, *again):
         job = house.job(job_id, 10)
         assert (job["status"], job["attempt"]) == ("succeeded", 2 if job_id in again else 1)
-    assert time.monotonic() - asked < 20, "something waits for another clock"
+    assert time.monotonic() - asked < 20 + house.stalls.since(asked), "something waits for another clock"
 
 
 def test_clocks_that_jump_move_no_job(house: Live, tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 
 from tests.faults.crew import Crew
 from tests.faults.following import Audience, spoken
-from tests.support.live import Live
+from tests.support.live import Live, waited_s
 from tests.support.rabbit_server import RabbitServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_S, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -74,14 +73,14 @@ def submitted(house: Live) -> list[str]:
     made, started = [], time.monotonic()
     for queue in (*QUEUES, *QUEUES):
         made.append(house.submit("speak", {"pieces": ["x"]}, queue=queue))
-    assert time.monotonic() - started < len(made) * ACCEPTED_S
+    assert time.monotonic() - started < len(made) * ACCEPTED_S + house.stalls.since(started)
     return made
 
 
-def takes_jobs(house: Live, within_s: float = SOON_S) -> None:
+def takes_jobs(house: Live) -> None:
     """Every worker does what it is for."""
     for job_id in submitted(house):
-        assert house.job(job_id, within_s)["status"] == "succeeded"
+        assert house.job(job_id, SOON_S)["status"] == "succeeded"
 
 
 def pass_time(seconds: float) -> None:
@@ -160,10 +159,12 @@ def test_a_job_that_lasts_longer_than_rabbitmq_waits_for_its_acknowledgement_run
     try:
         rabbit_server.cut_all()  # a connection keeps what it began with
         takes_jobs(house)
-        before = rabbit_server.output.count(TOO_LATE)
+        before, begun = rabbit_server.output.count(TOO_LATE), time.monotonic()
         ran_once(house, audience, speaking(house, audience, tmp_path))
-        # Newer ones know the timeout of a queue, which is longer, and close nothing.
-        assert (rabbit_server.output.count(TOO_LATE) == before) == (rabbit_server.version >= QUEUES_HAVE_TIMEOUTS)
+        is_late = rabbit_server.output.count(TOO_LATE) > before
+        # Newer ones know the timeout of a queue, which is longer, and close nothing. Where the machine stands still,
+        # heartbeats are missed, and the whole connection is closed.
+        assert is_late == (rabbit_server.version < QUEUES_HAVE_TIMEOUTS) or house.stalls.longest(begun) > LEASE_S / 2
         takes_jobs(house)
     finally:
         rabbit_server.set("consumer_timeout", 30 * 60 * 1000)
@@ -174,8 +175,9 @@ def test_a_job_that_lasts_longer_than_rabbitmq_waits_for_its_acknowledgement_run
 def test_delays_and_retries_are_kept(house: Live) -> None:
     delayed = house.submit("speak", {"pieces": ["x"]}, delay_s=1)
     retried = house.submit("fail", {"how": "retry", "attempts": 2, "after_s": 0.5})
-    assert house.job(delayed)["status"] == "queued"
-    assert house.job(delayed, SOON_S)["status"] == "succeeded"
+    ended = house.job(delayed, SOON_S)
+    assert ended["status"] == "succeeded"
+    assert waited_s(ended) >= 1
     job = house.job(retried, SOON_S)
     assert (job["status"], job["attempt"]) == ("succeeded", 3)
 
@@ -195,7 +197,8 @@ def test_the_most_urgent_job_is_next(house: Live) -> None:
 
 def test_a_second_worker_of_the_same_queues_works_beside_the_first(house: Live) -> None:
     worker = house.start_worker("llm", "threads", 2)
-    with httpx.Client(base_url=house.url, trust_env=False) as client:
-        workers = client.get("/health").json()["queues"]["llm"]["workers"]
-    assert len(workers) == 2
-    assert worker.stop() < 10
+    with house.client() as client:
+        # It says that it is there a moment after it takes jobs.
+        wait_until(lambda: len(client.get("/health").json()["queues"]["llm"]["workers"]) == 2)
+    worker.kill(signal.SIGTERM)
+    assert worker.process.wait(LIMIT_S) == 0

@@ -1,6 +1,7 @@
 """Jobs longer than the broker's visibility timeout: their messages do not come again, and would do nothing."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ TIMEOUT_S = 2
 SHORT: dict[str, Any] = {"LEASE_S": str(TIMEOUT_S), "VISIBILITY_TIMEOUT_S": str(TIMEOUT_S)}
 LONGER_S = 2 * TIMEOUT_S
 """A timeout that a busy machine does not miss to renew a message within."""
+RENEWED_S = LONGER_S / 4
+"""How often it is renewed."""
 UNACKED = f"{keys.BROKER}unacked"
 LONG_S = 5 * TIMEOUT_S
 PAUSE_S = 0.05
@@ -27,6 +30,7 @@ PIECES = round(LONG_S / PAUSE_S)
 FEWER = PIECES // 2
 DROPPED = "nothing to run"
 """What a worker logs of a message that it does not need."""
+CONNECTED = "Connected to"
 
 
 def cut_all(live: Live) -> None:
@@ -57,6 +61,11 @@ class Repeating:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(5)
+
+
+def stood_still(live: Live, since: float) -> bool:
+    """Whether the machine did for so long that messages were not renewed in time: that they came again is right."""
+    return live.stalls.longest(since) > LONGER_S - 2 * RENEWED_S
 
 
 def ran_once(live: Live, job_id: str, file: Path, pieces: int = PIECES) -> None:
@@ -99,7 +108,9 @@ def test_a_job_of_many_visibility_timeouts_runs_once(tmp_path: Path) -> None:
 def messages_are_renewed(tmp_path: Path) -> None:
     """By the worker that has them: none comes again."""
     with Live(model=False, LEASE_S=str(TIMEOUT_S), VISIBILITY_TIMEOUT_S=str(LONGER_S)) as live:
-        assert run_long_jobs(live, tmp_path, round(3 * LONGER_S / PAUSE_S)) == 0
+        begun = time.monotonic()
+        again = run_long_jobs(live, tmp_path, round(3 * LONGER_S / PAUSE_S))
+        assert again == 0 or stood_still(live, begun)
 
 
 def messages_come_again(tmp_path: Path) -> None:
@@ -123,14 +134,16 @@ def before_the_job(tmp_path: Path) -> None:
         assert live.job(live.submit("speak", {"pieces": ["fine"]}), 10)["status"] == "succeeded"
         # A message whose acknowledgement is cut off comes again, and rightly so.
         wait_until(lambda: live.redis.command("HLEN", UNACKED) == 0)
+        connected = worker.output().count(CONNECTED)
         cut_all(live)
-        wait_until(lambda: worker.output().count("Connected to") == 2)
+        wait_until(lambda: worker.output().count(CONNECTED) > connected)
+        begun = time.monotonic()
         file = tmp_path / "notes"
         pieces = round(2 * LONGER_S / PAUSE_S)
         job_id = live.submit("journal", {"file": str(file), "pieces": pieces, "pause_s": PAUSE_S})
         live.job(job_id, LONG_S * 3)
         ran_once(live, job_id, file, pieces)
-        assert f"{job_id}: {DROPPED}" not in worker.output()
+        assert f"{job_id}: {DROPPED}" not in worker.output() or stood_still(live, begun)
 
 
 def all_the_time(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 POLL_S = 0.01
+LIMIT_S = 30.0
+"""Only there to end a hang: a machine that is busy, or stands still for some seconds, does not come near it."""
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = LIMIT_S) -> None:
     """Returns once the condition holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
         while True:
@@ -18,7 +20,7 @@ async def until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
             await asyncio.sleep(POLL_S)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = LIMIT_S) -> None:
     """The same, blocking. Raises TimeoutError."""
     deadline = time.monotonic() + timeout_s
     while not condition():
