@@ -6,9 +6,8 @@ import time
 import pytest
 
 from tests.faults.crew import Crew
-from tests.faults.plays import LEASE_S
 from tests.support.live import Child, Live
-from tests.support.waiting import gone, wait_until
+from tests.support.waiting import LIMIT_S, gone, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -37,8 +36,8 @@ def runs_on(stage: Live, job_id: str) -> int:
 
 def test_every_job_but_the_one_that_kills_its_workers_goes_on(stage: Live) -> None:
     with Crew(stage, ("llm", "threads", 51)) as crew:
-        poison = stage.submit("fail", {"how": "crash", "after_s": 0.5})
         others = [stage.submit("speak", SECOND) for _ in range(50)]
+        poison = stage.submit("fail", {"how": "crash", "after_s": 0.5})
         ended = stage.job(poison, 40)
         assert (ended["status"], ended["attempt"], ended["error"]["code"]) == ("failed", 3, "worker_lost")
         jobs = [stage.job(job_id, 40) for job_id in others]
@@ -58,7 +57,7 @@ def test_a_job_that_is_alone_can_be_cancelled_and_handed_back(stage: Live) -> No
     other = stage.start_worker()
     worker.kill(signal.SIGTERM)
     wait_until(lambda: stage.job(handed_back)["attempt"] == 3)
-    assert worker.process.wait(10) == 0
+    assert worker.process.wait(LIMIT_S) == 0
     assert runs_on(stage, handed_back) == other.pid, "nobody has died since"
 
 
@@ -66,7 +65,7 @@ def test_a_job_that_is_alone_dies_with_its_worker(stage: Live) -> None:
     worker, (job_id,) = alone(stage, 1)
     process = runs_on(stage, job_id)
     worker.kill()
-    wait_until(lambda: gone(process), LEASE_S)
+    wait_until(lambda: gone(process))
     stage.start_worker()
     job = stage.job(job_id, 20)
     assert (job["status"], job["error"]["code"]) == ("failed", "worker_lost")

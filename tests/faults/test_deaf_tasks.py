@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.beside import side_by_side
 from tests.support.live import Live
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_S, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -69,8 +69,10 @@ def test_a_deaf_task_is_handed_back_when_its_worker_is_told_to_stop(tmp_path: Pa
         journal = tmp_path / "journal"
         job_id = live.submit("journal", {**deaf(journal), "pause_s": 5})
         wait_until(lambda: journal.exists() and "begins" in journal.read_text())
+        begun = time.monotonic()
         worker.kill(signal.SIGTERM)
         live.start_worker("llm", "prefork", 2)
-        worker.process.wait(20)
-        assert live.job(job_id, 20)["status"] == "succeeded"
-        assert live.job(job_id)["attempt"] == 2
+        worker.process.wait(LIMIT_S)
+        job = live.job(job_id, 20)
+        assert job["status"] == "succeeded"
+        assert job["attempt"] == 2 or live.stalls.longest(begun) > 2, "its task ended before it was told"

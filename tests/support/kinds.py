@@ -67,6 +67,9 @@ def count(task_input: CountInput, progress: Progress) -> dict[str, int]:
     return {"total": task_input.total}
 
 
+SILENT_PAUSE_S = 0.02
+
+
 class SilentInput(BaseModel):
     """How long to say nothing."""
 
@@ -75,10 +78,11 @@ class SilentInput(BaseModel):
 
 @job("silent", queue="llm")
 def silent(task_input: SilentInput, progress: Progress) -> dict[str, bool]:
-    """Publishes nothing, but looks whether it is to stop."""
-    deadline = time.monotonic() + task_input.seconds
-    while time.monotonic() < deadline and not progress.cancelled:
-        time.sleep(0.02)
+    """Publishes nothing, but looks whether it is to stop. Where the machine stands still, so does its time."""
+    for _ in range(round(task_input.seconds / SILENT_PAUSE_S)):
+        if progress.cancelled:
+            break
+        time.sleep(SILENT_PAUSE_S)
     return {"cancelled": progress.cancelled}
 
 
@@ -121,8 +125,9 @@ def tell_time(_task_input: NoInput, _progress: Progress) -> float:
 
 
 class GripInput(BaseModel):
-    """For how many seconds to hold the interpreter, in how many attempts."""
+    """For how many seconds to hold the interpreter, in how many attempts, once there is a file."""
 
+    file: str
     seconds: int = Field(6, ge=1)
     attempts: int = 1
 
@@ -130,6 +135,8 @@ class GripInput(BaseModel):
 @job("grip", queue="llm")
 def grip(task_input: GripInput, progress: Progress) -> dict[str, int]:
     """Calls into C without letting go of the interpreter's lock: meanwhile no thread of its process runs."""
+    while not Path(task_input.file).exists():
+        time.sleep(0.01)
     if progress.attempt <= task_input.attempts:
         ctypes.PyDLL(None).sleep(task_input.seconds)
     progress.token("let go")
