@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import redis
@@ -9,11 +10,11 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from progress.address import TIMEOUT_S, Address, Dial, dialer, unavailable
-from progress.commands import Command, script
+from progress.commands import Appends, Command, Part, joined, script
 from progress.errors import StoreUnavailable
 
 __all__ = [
@@ -29,8 +30,6 @@ __all__ = [
 ]
 
 R = TypeVar("R")
-Part = tuple[int | None, Command[Any]]
-"""A command and the partition that it is done in; None where there is no cluster."""
 POOL: Final = 32
 FAILURES: Final = (RedisError, OSError)
 """Whatever redis-py raises."""
@@ -103,15 +102,17 @@ class RedisExecutor:
 
     def run_in(self, partition: int | None, command: Command[R]) -> R:
         """Runs one command in a partition of a cluster. Raises StoreUnavailable."""
-        code = script(command.script, partition)
         try:
-            try:
-                reply = self._redis.evalsha(code.sha, 1, code.key, *command.args())
-            except NoScriptError:
-                reply = self._redis.eval(code.text, 1, code.key, *command.args())
+            return command.parse(self._reply(partition, command))
         except FAILURES as error:
             raise unavailable(error) from error
-        return command.parse(reply)
+
+    def _reply(self, partition: int | None, command: Command[Any]) -> Any:
+        code = script(command.script, partition)
+        try:
+            return self._redis.evalsha(code.sha, 1, code.key, *command.args())
+        except NoScriptError:
+            return self._redis.eval(code.text, 1, code.key, *command.args())
 
     def run_many(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Runs commands in one round trip, in order; a StoreUnavailable stands in the place of one that failed."""
@@ -119,25 +120,36 @@ class RedisExecutor:
 
     def run_many_in(self, parts: Sequence[Part]) -> list[Any]:
         """The same, each in a partition of a cluster."""
+        fewer = list(joined(parts))
+        try:
+            replies = self._replies(fewer)
+        except FAILURES as error:
+            return [unavailable(error)] * len(parts)
+        return list(chain.from_iterable(map(self._settle, fewer, replies)))
+
+    def _replies(self, parts: Sequence[Part]) -> list[Any]:
         if len(parts) == 1:
-            return [self._caught(*parts[0])]
+            try:
+                return [self._reply(*parts[0])]
+            except ResponseError as error:
+                return [error]
         pipe = self._redis.pipeline(transaction=False)
         for partition, command in parts:
             code = script(command.script, partition)
             pipe.evalsha(code.sha, 1, code.key, *command.args())
-        try:
-            replies = pipe.execute(raise_on_error=False)
-        except FAILURES as error:
-            return [unavailable(error)] * len(parts)
-        return [self._settle(*part, reply) for part, reply in zip(parts, replies, strict=True)]
+        return list(pipe.execute(raise_on_error=False))
 
-    def _settle(self, partition: int | None, command: Command[R], reply: Any) -> R | StoreUnavailable:
-        if isinstance(reply, NoScriptError):
-            return self._caught(partition, command)
+    def _settle(self, part: Part, reply: Any) -> list[Any]:
+        partition, command = part
+        alone = command.appends if isinstance(command, Appends) else (command,)
+        # Of those that share a call one may be at fault: by itself each gets its own answer.
+        if isinstance(reply, NoScriptError) or (isinstance(reply, ResponseError) and len(alone) > 1):
+            return [self._caught(partition, one) for one in alone]
         try:
-            return unavailable(reply) if isinstance(reply, Exception) else command.parse(reply)
+            answer: Any = unavailable(reply) if isinstance(reply, Exception) else command.parse(reply)
         except StoreUnavailable as error:
-            return error
+            answer = error
+        return answer if len(alone) > 1 else [answer]
 
     def _caught(self, partition: int | None, command: Command[R]) -> R | StoreUnavailable:
         try:

@@ -8,6 +8,7 @@ from progress.commands.attempts import (
     Answer,
     Append,
     Appended,
+    Appends,
     BeginAttempt,
     Begun,
     Claim,
@@ -16,6 +17,8 @@ from progress.commands.attempts import (
     Granted,
     Heartbeat,
     Outcome,
+    Part,
+    joined,
 )
 from progress.commands.command import Arg, Command, R, Script, script
 from progress.commands.jobs import (
@@ -52,6 +55,7 @@ __all__ = [
     "Answer",
     "Append",
     "Appended",
+    "Appends",
     "Arg",
     "BeginAttempt",
     "Begun",
@@ -75,6 +79,7 @@ __all__ = [
     "LogPage",
     "LongWaiting",
     "Outcome",
+    "Part",
     "QueueHealth",
     "R",
     "ReadHeads",
@@ -87,6 +92,7 @@ __all__ = [
     "Waiting",
     "Watched",
     "WorkerSeen",
+    "joined",
     "read_record",
     "script",
 ]

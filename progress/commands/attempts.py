@@ -3,9 +3,10 @@
 Each write can be made a second time as it was (``again``): Redis may lose the last ones in a crash.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from progress.commands.command import Arg, Command
 from progress.commands.jobs import fields_of, read_record
@@ -16,6 +17,10 @@ from progress.jobs import Job, uuid7
 
 Answer = Literal["ok", "cancel", "stale", "closed", "gone", "behind", "unsettled"]
 Outcome = Literal["succeeded", "failed", "cancelled", "retrying", "released"]
+Part = tuple[int | None, Command[Any]]
+"""A command and the partition that it is done in; None where there is no cluster."""
+MOST_JOINED: Final = 64
+"""Redis does nothing else meanwhile: about a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +124,59 @@ class Append(Command[Appended]):
 
     def args(self) -> list[Arg]:
         """See ``append.lua``."""
-        args: list[Arg] = [*_who(self.claim), self.number, self.lease_ms, self.progress]
+        claim, count = self.claim, 8 + 2 * len(self.drafts)
+        args: list[Arg] = [count, claim.job_id, claim.attempt, claim.token, self.number, self.lease_ms, self.progress]
         args += (_time(self.at), _room(self.told))
         for draft in self.drafts:
             args += (draft.type, draft.fields)
         return args
 
     def parse(self, reply: Any) -> Appended:
-        """``[answer, last seq, at, room]``."""
-        return Appended(reply[0].decode(), *map(int, reply[1:]))
+        """``[[answer, last seq, at, room]]``."""
+        ((answer, last_seq, at, room),) = reply
+        return Appended(answer.decode(), last_seq, at, room)
 
     def again(self, answer: Appended) -> "Append":
         """The command that makes the same write once more."""
         return replace(self, at=answer.at, told=answer)
+
+
+@dataclass(frozen=True)
+class Appends(Command[list[Appended]]):
+    """Appends of one partition that share a call."""
+
+    script = "append"
+    appends: tuple[Append, ...]
+
+    def args(self) -> list[Arg]:
+        """See ``append.lua``."""
+        return [arg for append in self.appends for arg in append.args()]
+
+    def parse(self, reply: Any) -> list[Appended]:
+        """An answer for each, in their order."""
+        return [append.parse([told]) for append, told in zip(self.appends, reply, strict=True)]
+
+
+def joined(parts: Iterable[Part]) -> Iterator[Part]:
+    """Commands in their order, neighbouring appends to one partition as Appends of at most MOST_JOINED events."""
+    run: list[Append] = []
+    where, room = None, 0
+    for partition, command in parts:
+        events = max(1, len(command.drafts)) if isinstance(command, Append) else MOST_JOINED
+        if run and (events > room or partition != where):
+            yield where, _one(run)
+            run = []
+        if not isinstance(command, Append):
+            yield partition, command
+            continue
+        where, room = partition, (room if run else MOST_JOINED) - events
+        run.append(command)
+    if run:
+        yield where, _one(run)
+
+
+def _one(run: list[Append]) -> Command[Any]:
+    return Appends(tuple(run)) if len(run) > 1 else run[0]
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,11 @@ local function read(id, ...)
 end
 
 -- What decides whether an attempt may write, and what it writes with: fields of a record by their names, in one step.
-local HELD = {'status', 'attempt', 'claim', 'append_number', 'append_seq', 'append_at', 'append_room', 'cancel_requested',
-  'doubted', 'server', 'last_seq', 'max_events', 'kind'}
 local function held(id)
-  local values, r = read(id, unpack(HELD)), {}
-  for i = 1, #HELD do r[HELD[i]] = values[i] end
-  return r
+  local r = read(id, 'status', 'attempt', 'claim', 'append_number', 'cancel_requested', 'doubted', 'server', 'last_seq',
+    'max_events', 'kind')
+  return {status = r[1], attempt = r[2], claim = r[3], append_number = r[4], cancel_requested = r[5], doubted = r[6],
+    server = r[7], last_seq = r[8], max_events = r[9], kind = r[10]}
 end
 
 -- A job as people want to see it: {{field, value, …}, position in its queue from 1 (0: in none), 1 if a worker serves

@@ -79,8 +79,17 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before
     return ["ok", int(job["attempt"]), seq, flat(job)]
 
 
-def append(space: Keyspace, job_id: str, attempt: str, claim: str, *argv: str) -> Any:
+def append(space: Keyspace, *argv: str) -> Any:
     """append.lua"""
+    replies, start = [], 0
+    while start < len(argv):
+        end = start + 1 + int(argv[start])
+        replies.append(_append(space, *argv[start + 1 : end]))
+        start = end
+    return replies
+
+
+def _append(space: Keyspace, job_id: str, attempt: str, claim: str, *argv: str) -> Any:
     number, lease_ms, progress, before, again, *drafts = argv
     now = space.now()
     why = space.refusal(job_id, attempt, claim, int(number))

@@ -71,6 +71,15 @@ def test_commands_sent_together_are_answered_in_their_order(backend: Backend, ex
     assert [answer and answer.id for answer in answers] == [*reversed(ids), None]
 
 
+def test_appends_sent_together_are_written_in_each_partition(backend: Backend, executor: ClusterExecutor) -> None:
+    ids = [job_id for _ in range(2) for job_id in in_all(backend) if backend.begin(job_id).answer == "ok"]
+    first, second = (
+        [commands.Append(backend.claim(job_id), number, LEASE_MS, (token(),) * number) for job_id in ids]
+        for number in (1, 2)
+    )
+    assert [answer.last_seq for answer in executor.run_many([*first, *second])] == [3] * 32 + [5] * 32
+
+
 def test_leases_are_renewed_and_heads_read_in_the_order_of_the_question(backend: Backend) -> None:
     ids = [job_id for job_id in in_all(backend) if backend.begin(job_id).answer == "ok"]
     assert backend.cancel(ids[3]) == "requested"

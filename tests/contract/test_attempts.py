@@ -312,3 +312,23 @@ def test_commands_sent_together_are_answered_in_order(backend: Backend) -> None:
     answers = backend.executor.run_many([Append(backend.claim(job_id), 1, LEASE_MS, (token(),)) for job_id in ids])
     assert [answer.last_seq for answer in answers] == [3, 3, 3]
     assert [cancelled.answer for cancelled in backend.executor.run_many([CancelJob(ids[0])])] == ["requested"]
+
+
+def test_appends_sent_together_are_each_answered_for_themselves(backend: Backend) -> None:
+    alive, other, cancelled = (backend.started() for _ in range(3))
+    backend.cancel(cancelled)
+    one, two = (Append(backend.claim(alive), number, LEASE_MS, (token(str(number)),)) for number in (1, 2))
+    asked = [
+        one,
+        Append(backend.claim(other), 2, LEASE_MS, (token(),)),
+        Append(backend.claim(cancelled), 1, LEASE_MS, (token("a"), token("b")), '{"fraction":1}'),
+        two,
+        Append(backend.claim("nope"), 1, LEASE_MS, (token(),)),
+        one,
+    ]
+    answers = backend.executor.run_many(asked)
+    assert [(answer.answer, answer.last_seq) for answer in answers] == [
+        *(("ok", 3), ("behind", 0), ("cancel", 4), ("ok", 4), ("gone", 0), ("ok", 4)),
+    ]
+    assert [event.data["text"] for event in backend.log(alive).events[2:]] == ["1", "2"]
+    assert backend.read(cancelled).progress == {"fraction": 1}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import ssl
@@ -12,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from progress import factory
-from progress.commands import CreateJob, ListJobs, ReadJob
+from progress import factory, keys
+from progress.commands import Append, Appends, BeginAttempt, Claim, CreateJob, ListJobs, Part, ReadJob, joined
+from progress.commands.attempts import MOST_JOINED
 from progress.connect import TIMEOUT_S, Address, AsyncRedisExecutor, RedisExecutor, dialer
 from progress.errors import StoreUnavailable
+from progress.events import Draft
 from progress.factory import ping
 from progress.jobs import NewJob
 from server.embedded import free_port
-from tests.support.backend import LIFETIMES
+from tests.support.backend import LEASE_MS, LIFETIMES
 from tests.support.machine import Stalls
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until, wait_until
@@ -220,6 +223,64 @@ def test_scripts_that_the_server_has_forgotten_are_sent_again(
     for commands in ([ListJobs()], [ListJobs(), ListJobs()]):
         redis_server.command("SCRIPT", "FLUSH")
         assert executor.run_many(commands) == [[]] * len(commands)
+
+
+def ready(executor: RedisExecutor, count: int, texts: int = 1) -> list[Append]:
+    """The first appends of so many running jobs."""
+    drafts = (Draft.of("token", text="a"),) * texts
+    ids = [executor.run(CreateJob(NewJob("generate", {}, "llm"), LIFETIMES)).job_id for _ in range(count)]
+    claims = [executor.run(BeginAttempt(job_id, "w", LEASE_MS)).claim for job_id in ids]
+    return [Append(claim, 1, LEASE_MS, drafts) for claim in claims if claim]
+
+
+def calls(server: RedisServer) -> int:
+    """How many scripts have been called since the last time."""
+    found = re.search(r"cmdstat_evalsha:calls=(\d+)", server.info("commandstats"))
+    server.command("CONFIG", "RESETSTAT")
+    return int(found[1]) if found else 0
+
+
+def test_appends_that_are_sent_together_share_a_call(executor: RedisExecutor, redis_server: RedisServer) -> None:
+    few, many = ready(executor, 10), ready(executor, 5, MOST_JOINED // 2)
+    calls(redis_server)
+    for appends, shared in ((few, 1), (many, 3)):
+        assert [answer.answer for answer in executor.run_many(appends)] == ["ok"] * len(appends)
+        assert calls(redis_server) == shared
+
+
+def test_an_append_that_fails_takes_none_with_it_that_shared_its_call(
+    executor: RedisExecutor, redis_server: RedisServer
+) -> None:
+    appends = ready(executor, 4)
+    spoilt = appends[1].claim.job_id
+    redis_server.command("DEL", keys.LOG + spoilt)
+    redis_server.command("SET", keys.LOG + spoilt, "no log")
+    first, failed, *others = executor.run_many(appends)
+    assert isinstance(failed, StoreUnavailable)
+    # The first was written before the call broke off, and is written once.
+    assert [(answer.answer, answer.last_seq) for answer in (first, *others)] == [("ok", 3)] * 3
+
+
+def test_appends_whose_script_is_forgotten_are_all_written(executor: RedisExecutor, redis_server: RedisServer) -> None:
+    appends = ready(executor, 3)
+    redis_server.command("SCRIPT", "FLUSH")
+    assert [answer.last_seq for answer in executor.run_many(appends)] == [3] * 3
+
+
+def test_appends_of_different_partitions_share_no_call() -> None:
+    appends = [Append(Claim("job-a", 1, "t"), number, LEASE_MS, ()) for number in range(5)]
+    other = ListJobs()
+    parts: list[Part] = [
+        (1, appends[0]),
+        (1, appends[1]),
+        (2, appends[2]),
+        (2, other),
+        (2, appends[3]),
+        (2, appends[4]),
+    ]
+    assert list(joined(parts)) == [
+        *((1, Appends(tuple(appends[:2]))), (2, appends[2]), (2, other), (2, Appends(tuple(appends[3:])))),
+    ]
 
 
 def test_a_broken_connection_costs_a_command_nothing(executor: RedisExecutor, redis_server: RedisServer) -> None:
