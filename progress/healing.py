@@ -36,10 +36,10 @@ class Healing:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._is_early = False
-        self._unsynced = Unsynced()
+        self._unsynced: Unsynced[Callable[[], Command[Any]]] = Unsynced()
         self._begun: tuple[int, float] | None = None
         if begun and begun.granted:
-            self._unsynced.add(begun)
+            self._unsynced.add(lambda: begun)
             self._begun = (begun.granted.at, time.monotonic())
 
     def now(self) -> int | None:
@@ -49,10 +49,10 @@ class Healing:
         at, since = self._begun
         return at + round((time.monotonic() - since) * 1000)
 
-    def keep(self, command: Command[Any], size: int = 0) -> None:
-        """Keeps what makes a write again that Redis has just answered; ``size`` in bytes."""
+    def keep(self, again: Callable[[], Command[Any]], size: int = 0) -> None:
+        """Keeps what gives the command that makes a write again, which Redis has just answered; ``size`` in bytes."""
         with self._lock:
-            self._unsynced.add(command, size)
+            self._unsynced.add(again, size)
 
     def forget(self) -> None:
         """Lets go of what is on disk; an append was written, so this server has lost nothing of what came before."""
@@ -81,7 +81,7 @@ class Healing:
             self._since = self._since or now
             if now - self._since > PATIENCE_S:
                 return False
-            commands = self._unsynced.again()
+            commands = [again() for again in self._unsynced.again()]
         logger.warning("job %s: Redis has lost what was written last; %d writes again", self._job_id, len(commands))
         self._write_again(commands)
         return True

@@ -10,7 +10,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from progress.commands import Answer, Append, Appended, BeginAttempt, Claim, FinishAttempt, Finished, Outcome
@@ -149,7 +150,7 @@ class Publisher:
             self.finished = answer.written
             if answer.written:
                 self.answered = command.number
-                self._healing.keep(command.again(answer), len(value))
+                self._healing.keep(partial(command.again, answer), len(value))
         return answer
 
     def stop(self, over: AttemptOver) -> None:
@@ -207,9 +208,11 @@ class Publisher:
     def _next_append(self) -> Append | None:
         if not self._drafts:
             return None
-        sizes = itertools.accumulate(len(draft.fields) for draft in self._drafts[:APPEND_EVENTS])
-        count = max(1, sum(1 for size in sizes if size <= APPEND_BYTES))
-        drafts, self._drafts = self._drafts[:count], self._drafts[count:]
+        drafts, self._drafts = self._drafts, []
+        if len(drafts) > 1:
+            sizes = itertools.accumulate(len(draft.fields) for draft in drafts[:APPEND_EVENTS])
+            count = max(1, sum(1 for size in sizes if size <= APPEND_BYTES))
+            drafts, self._drafts = drafts[:count], drafts[count:]
         self._number += 1
         self._next_due = max(self._next_due, time.monotonic() - EARLY * self._flush_s) + self._flush_s
         progress, self._progress = self._progress, ""
@@ -227,8 +230,9 @@ class Publisher:
             self._failures = 0
             self._keep(answer)
             self._in_flight = None
-            self._held_bytes = sum(map(len, self._texts)) + sum(len(draft.fields) for draft in self._drafts)
+            self._held_bytes = 0
             if self._texts or self._drafts:
+                self._held_bytes = sum(map(len, self._texts)) + _bytes_of(self._drafts)
                 self._schedule()
             self._changed.notify_all()
         if answer.answer != "ok":
@@ -238,7 +242,7 @@ class Publisher:
         written = self._in_flight
         if written and answer.answer in ("ok", "cancel"):
             self.answered = written.number
-            self._healing.keep(written.again(answer), sum(len(draft.fields) for draft in written.drafts))
+            self._healing.keep(partial(written.again, answer), _bytes_of(written.drafts))
             self._healing.forget()
 
     def heard(self, answer: Answer) -> None:
@@ -262,6 +266,10 @@ class Publisher:
         with self._changed:
             self._scheduled = True
             self._committer.schedule(self, time.monotonic() + pause)
+
+
+def _bytes_of(drafts: Sequence[Draft]) -> int:
+    return sum([len(draft.fields) for draft in drafts])
 
 
 def _is_final(over: AttemptOver | None) -> bool:

@@ -1,6 +1,7 @@
 """Jobs and logs as the API uses them: what each command's answer means to whoever asked."""
 
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakValueDictionary
 
 from progress import commands
@@ -27,7 +28,7 @@ class Store:
     def __init__(self, executor: AsyncExecutor, lifetimes: Lifetimes) -> None:
         self._executor = executor
         self._lifetimes = lifetimes
-        self._unsynced = Unsynced()
+        self._unsynced: Unsynced[commands.Command[Any]] = Unsynced()
         # By owner and idempotency key, for as long as they are kept.
         self._made: WeakValueDictionary[tuple[str | None, str], commands.CreateJob] = WeakValueDictionary()
 

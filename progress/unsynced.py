@@ -7,9 +7,9 @@ its old place by itself, gives its events their old ``seq`` and time, and does n
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
-from progress.commands import Command
+T = TypeVar("T")
 
 KEPT_S: Final = 3.0
 """How long a write is kept. Redis calls fsync every second, and waits for a slow one for one more before it goes on."""
@@ -17,15 +17,15 @@ KEPT_BYTES: Final = 4 * 1024 * 1024
 """About how much is kept at most."""
 
 
-class Unsynced:
-    """The commands of the last KEPT_S that make again what they made, in order. Not thread-safe."""
+class Unsynced(Generic[T]):
+    """What makes again the writes of the last KEPT_S, in order: commands, or what makes them. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: deque[tuple[float, int, str, Command[Any]]] = deque()
+        self._kept: deque[tuple[float, int, str, T]] = deque()
         self._size = 0
 
-    def add(self, command: Command[Any], size: int = 0, *, job_id: str = "") -> None:
+    def add(self, command: T, size: int = 0, *, job_id: str = "") -> None:
         """Keeps a write that Redis has just answered; ``size`` in bytes."""
         self._kept.append((self._clock(), size, job_id, command))
         self._size += size
@@ -50,13 +50,13 @@ class Unsynced:
         self._kept = deque(kept for kept in self._kept if kept[2] != job_id)
         self._size = sum(size for _, size, _, _ in self._kept)
 
-    def again(self) -> list[Command[Any]]:
+    def again(self) -> list[T]:
         """What to run again, in this order. From now on it is as young as any write: Redis may crash again."""
         now = self._clock()
         self._kept = deque((now, size, job_id, command) for _, size, job_id, command in self._kept)
         return self.commands
 
     @property
-    def commands(self) -> list[Command[Any]]:
+    def commands(self) -> list[T]:
         """What is kept."""
         return [command for _, _, _, command in self._kept]

@@ -88,7 +88,8 @@ class BeginAttempt(Command[Begun]):
         return Begun(answer, job, Claim(job.id, job.attempt, self.token), replace(self, granted=granted))
 
 
-@dataclass(frozen=True)
+# Neither it nor Append is frozen, which would double what it costs to make one; nobody changes them all the same.
+@dataclass(unsafe_hash=True)
 class Appended:
     """The answer to a write, the last ``seq`` that it took, when that was (epoch ms), and the room that it left.
 
@@ -101,7 +102,7 @@ class Appended:
     room: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Append(Command[Appended]):
     """Appends events of an attempt. ``number`` counts its appends from 1, so that one sent twice is written once.
 

@@ -13,7 +13,7 @@ class Clock:
 
 def test_writes_are_kept_in_order_and_for_a_while() -> None:
     clock = Clock()
-    unsynced = Unsynced(clock)
+    unsynced = Unsynced[ReadJob](clock)
     first, second, third = (ReadJob(name) for name in "abc")
     unsynced.add(first)
     clock.now += KEPT_S - 1
@@ -30,7 +30,7 @@ def test_writes_are_kept_in_order_and_for_a_while() -> None:
 
 
 def test_no_more_is_kept_than_there_is_room_for() -> None:
-    unsynced = Unsynced(Clock())
+    unsynced = Unsynced[ReadJob](Clock())
     for name in "abc":
         unsynced.add(ReadJob(name), KEPT_BYTES // 2)
     assert unsynced.commands == [ReadJob("b"), ReadJob("c")]
@@ -39,7 +39,7 @@ def test_no_more_is_kept_than_there_is_room_for() -> None:
 
 
 def test_what_was_kept_of_one_job_can_be_dropped() -> None:
-    unsynced = Unsynced(Clock())
+    unsynced = Unsynced[ReadJob](Clock())
     unsynced.add(ReadJob("a"), KEPT_BYTES, job_id="a")
     unsynced.drop("a")
     unsynced.add(ReadJob("b"), KEPT_BYTES, job_id="b")
@@ -48,7 +48,7 @@ def test_what_was_kept_of_one_job_can_be_dropped() -> None:
 
 def test_what_is_written_again_may_be_lost_again() -> None:
     clock = Clock()
-    unsynced = Unsynced(clock)
+    unsynced = Unsynced[ReadJob](clock)
     unsynced.add(ReadJob("a"))
     clock.now += KEPT_S + 1
     assert unsynced.again() == [ReadJob("a")]
