@@ -7,20 +7,24 @@ local function clock()
 end
 
 -- Epoch milliseconds as RFC 3339 in UTC. Redis's Lua has no os.date; the days-to-date part is
--- Howard Hinnant's civil_from_days.
+-- Howard Hinnant's civil_from_days. Events of one call are nearly always of one second: its text is kept.
+local second, shown_second
 local function rfc3339(ms)
-  local days = math.floor(ms / 86400000)
-  local rest = ms - days * 86400000
-  local z = days + 719468
-  local era = math.floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, doy - math.floor((153 * mp + 2) / 5) + 1,
-    math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
+  local s = math.floor(ms / 1000)
+  if s ~= second then
+    local z = math.floor(s / 86400) + 719468
+    local rest = s % 86400
+    local era = math.floor(z / 146097)
+    local doe = z - era * 146097
+    local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+    local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+    local mp = math.floor((5 * doy + 2) / 153)
+    local month = mp < 10 and mp + 3 or mp - 9
+    local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+    second, shown_second = s, string.format('%04d-%02d-%02dT%02d:%02d:%02d.', year, month,
+      doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60)
+  end
+  return shown_second .. string.format('%03dZ', ms % 1000)
 end
 
 -- Which server this is, and whether it is another one than before: Redis has been restarted, or a replica has taken over,
