@@ -15,7 +15,7 @@ from tests.docs.markdown import README, ROOT, blocks, shell
 from tests.docs.running import run_blocks
 from tests.server.launching import Up
 from tests.support.demo import Demo, running_demo
-from tests.support.live import Live
+from tests.support.live import NO_TLS, Live
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -157,7 +157,7 @@ def test_a_task_goes_on_where_its_last_attempt_was(address: str) -> None:
 def test_a_silent_task_stops_and_keeps_its_result(address: str) -> None:
     job = httpx.post(f"{address}/v1/jobs", json={"kind": "wait", "input": {}}, timeout=30).json()
     here = f"{address}{job['links']['self']}"
-    wait_until(lambda: httpx.get(here, timeout=30).json()["status"] == "running")
+    wait_until(lambda: httpx.get(here, timeout=30, verify=NO_TLS).json()["status"] == "running")
     httpx.post(f"{address}{job['links']['cancel']}", timeout=30)
     found = httpx.get(here, params={"wait": 20}, timeout=30).json()
     assert found["status"] == "cancelled"

@@ -3,7 +3,6 @@
 import string
 from urllib.parse import quote
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,7 +48,7 @@ def test_a_stream_is_given_or_refused_with_a_problem(
     calm: Live, ended: str, query: list[tuple[str, str | bytes]], accept: str, last: str
 ) -> None:
     headers = [(b"accept", accept.encode()), (b"last-event-id", last.encode("utf-8").strip())]
-    with httpx.Client(base_url=calm.url, trust_env=False, timeout=30) as client:
+    with calm.client() as client:
         for path in (f"/v1/jobs/{ended}/events", "/v1/events"):
             answer = client.get(f"{path}?job={ended}&{encoded(query)}", headers=headers)
             assert answer.status_code in (200, 204, 404, 422)
@@ -62,7 +61,7 @@ def test_a_stream_is_given_or_refused_with_a_problem(
 @SETTINGS
 @given(target=st.binary(max_size=30))
 def test_any_path_has_an_answer(calm: Live, target: bytes) -> None:
-    with httpx.Client(base_url=calm.url, trust_env=False, timeout=30) as client:
+    with calm.client() as client:
         for prefix in ("/v1/jobs/", "/static/", "/v1/", "/"):
             answer = client.get(prefix + quote(target, safe="/"))
             assert answer.status_code in (200, 404, 405, 422)

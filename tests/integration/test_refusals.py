@@ -10,7 +10,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.support.live import Live, running
+from tests.support.live import NO_TLS, Live, running
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,7 @@ async def test_twenty_clients_with_the_same_idempotency_key_make_one_job(calm: L
     headers = {"Idempotency-Key": "the same key"}
 
     async def submit() -> httpx.Response:
-        async with httpx.AsyncClient(base_url=calm.url, trust_env=False) as one:
+        async with httpx.AsyncClient(base_url=calm.url, trust_env=False, verify=NO_TLS) as one:
             return await one.post("/v1/jobs", json=body, headers=headers)
 
     answers = await asyncio.gather(*(submit() for _ in range(20)))

@@ -10,6 +10,7 @@ import uvicorn
 
 from server.main import GRACE_S, Server
 from tests.support.api import Api
+from tests.support.live import NO_TLS
 
 
 class Running:
@@ -34,5 +35,5 @@ class Running:
 @contextlib.asynccontextmanager
 async def streaming(running: Running, job_id: str) -> AsyncIterator[httpx.Response]:
     url = f"http://{running.netloc}/v1/jobs/{job_id}/events"
-    async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", url) as response:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client, client.stream("GET", url) as response:
         yield response

@@ -12,6 +12,7 @@ import pytest
 from server.demo_model.app import MOST_KEYS
 from server.demo_model.model import count_pieces
 from tests.support.demo import Demo, running_demo
+from tests.support.live import NO_TLS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -25,7 +26,7 @@ def demo() -> Iterator[Demo]:
 
 @pytest.fixture
 def http(demo: Demo) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=demo.url, trust_env=False, timeout=30) as http:
+    with httpx.Client(base_url=demo.url, trust_env=False, timeout=30, verify=NO_TLS) as http:
         yield http
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from server.demo_model.serve import base_url, open_socket
+from tests.support.live import NO_TLS
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -32,7 +33,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def active(url: str) -> int:
-    count: int = httpx.get(f"{url.removesuffix('/v1')}/healthz", timeout=30).json()["active"]
+    count: int = httpx.get(f"{url.removesuffix('/v1')}/healthz", timeout=30, verify=NO_TLS).json()["active"]
     return count
 
 
