@@ -27,6 +27,6 @@ def test_a_job_without_a_worker_says_so_after_five_seconds(calm: Live) -> None:
 
 @pytest.mark.brief
 def test_a_job_that_is_to_wait_says_until_when(calm: Live) -> None:
-    job_id = calm.submit("speak", {"pieces": ["late"]}, delay_s=2)
+    job_id = calm.submit("speak", {"pieces": ["late"]}, delay_s=0.5)
     assert "waits until" in calm.job(job_id)["hint"]
     assert calm.job(job_id, wait_s=15)["result"] == {"characters": 4}

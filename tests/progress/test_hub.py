@@ -619,11 +619,15 @@ async def test_activity_goes_on_for_those_who_stay(bench: Bench) -> None:
         assert [event.type for event in await reader.next(30)] == ["queued", "started"]
 
 
-async def test_a_slow_reader_of_activity_is_told_to_begin_anew(bench: Bench) -> None:
+async def test_a_slow_reader_of_activity_is_told_to_begin_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ActivityReader, "BACKLOG", 50)
     async with AsyncExitStack() as stack:
         reader = await bench.hub.follow_activity(stack)
-        for _ in range(ActivityReader.BACKLOG + 1):
+        for _ in range(50):
             bench.store.create()
+        await settle()
+        assert not reader.overflowed
+        bench.store.create()
         await settle()
         assert reader.overflowed
         assert await reader.next(30) == []

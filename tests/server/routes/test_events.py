@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from progress import keys
+from progress.activity import ActivityReader
 from progress.commands import Lifetimes
 from progress.events import Draft
 from progress.jobs import uuid7
@@ -333,7 +334,8 @@ async def test_whoever_may_have_missed_something_is_told_to_look_anew(api: Api) 
     assert [name for _, name, _ in blocks(reader.body)] == ["open", "gap", "queued"]
 
 
-async def test_whoever_is_too_slow_for_it_is_told_to_look_anew(api: Api) -> None:
+async def test_whoever_is_too_slow_for_it_is_told_to_look_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ActivityReader, "BACKLOG", 50)
     async with api.exchange("/v1/activity") as reader:
         await following(reader)
         (activity,) = api.state.hub.activity_readers
@@ -341,7 +343,7 @@ async def test_whoever_is_too_slow_for_it_is_told_to_look_anew(api: Api) -> None
         api.job()
         # It has been taken, and now waits for the client.
         await until(lambda: not api.state.hub.waiting)
-        for _ in range(1200):
+        for _ in range(60):
             api.job()
         await until(lambda: activity.overflowed)
         reader.read_on()
