@@ -86,7 +86,7 @@ def asked_format(accept: str, query: str, default: Format = "sse") -> Format:
     """
     if query:
         if query not in get_args(Format):
-            raise invalid("format", f"there is no {query!r}; there are {', '.join(get_args(Format))}")
+            raise invalid("format", f"there is no {query[:40]!r}; there are {', '.join(get_args(Format))}")
         return query  # type: ignore[return-value]  # just compared with all of them
     offered = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     by_type: dict[str, Format] = {media_type: name for name, media_type in MEDIA_TYPES.items()}

@@ -41,6 +41,12 @@ def test_an_unknown_format_is_refused_with_those_that_there_are() -> None:
     assert "sse, ndjson, text, json" in caught.value.detail
 
 
+def test_a_format_that_is_refused_is_repeated_in_part_only() -> None:
+    with pytest.raises(Problem) as caught:
+        asked_format("", "x" * 5000)
+    assert len(caught.value.detail) < 200
+
+
 @pytest.mark.parametrize(
     ("query", "headers", "after"),
     [
