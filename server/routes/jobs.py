@@ -6,7 +6,6 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
 from progress.errors import JobConflict, JobNotFound, StoreUnavailable
@@ -41,7 +40,8 @@ JobDep = Annotated[Job, Depends(find_job)]
 
 def view(job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A job as a response."""
-    return JSONResponse(JobView.of(job).model_dump(mode="json"), status, headers)
+    # Not a JSONResponse, for which pydantic would make a dict first: it writes JSON itself in less than half the time.
+    return Response(JobView.of(job).model_dump_json(), status, headers, "application/json")
 
 
 @router.post(

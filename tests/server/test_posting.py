@@ -9,6 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from progress.jobs import MAX_LEVELS
 from server.posting import Posting
 from tests.support.api import Api, api_with
 
@@ -79,6 +80,23 @@ async def test_each_request_is_answered_as_fastapi_answers_it(
             answers.append(await api.client.post("/v1/jobs", content=content, headers={**JSON, **headers}))
     assert shown(answers[0]) == shown(answers[1])
     assert answers[0].status_code == status
+
+
+async def test_metadata_come_back_as_they_are(api: Api) -> None:
+    deep: Any = None
+    for _ in range(MAX_LEVELS - 1):
+        deep = [deep]
+    odd = {
+        "n": 10**30,
+        "small": 5e-324,
+        "large": 1.7e308,
+        "minus": -0.0,
+        "text": "\x00\x7f\u2028\U0001f600",
+        "deep": deep,
+    }
+    made = await api.client.post("/v1/jobs", json={"kind": "echo", "input": {"text": "x"}, "metadata": odd})
+    assert made.headers["content-type"] == "application/json"
+    assert json.dumps(made.json()["metadata"]) == json.dumps(odd)
 
 
 @pytest.mark.parametrize("content", [GOOD, "{}", "{"])
