@@ -46,9 +46,10 @@ class Stalls:
     def recovery(self, moment: float, lease_s: float) -> float:
         """What it has added since then to the time after which a job goes on elsewhere, in seconds.
 
-        Where workers did not come to sweep for half a lease meanwhile, everyone is given another lease's time.
+        Where workers did not come to sweep for half a lease meanwhile, everyone is given another lease's time. That,
+        and the new connections of those that missed a heartbeat, may still last from a stall shortly before.
         """
-        stalled_s = self.since(moment)
+        stalled_s = self.since(moment - lease_s)
         return stalled_s + (lease_s if stalled_s > LONG_STALL_S else 0)
 
     def _all(self, moment: float) -> list[float]:
