@@ -68,7 +68,7 @@ def test_every_scenario_measures_this_server_or_says_why_not() -> None:
 @pytest.mark.integration
 @pytest.mark.slow
 def test_submissions_are_accepted() -> None:
-    figures = submissions.alone(0.3)
+    figures = submissions.alone(1.0)
     assert figures["accepted"] > 0
     assert figures["refused"] == 0
 
