@@ -1,8 +1,10 @@
 """Fixtures that every test may use: a real Redis, flushed, executors on it, and a real RabbitMQ."""
 
+import warnings
 from collections.abc import AsyncIterator, Iterator
 
 import coverage
+import coverage.exceptions
 import pytest
 
 from progress.connect import AsyncRedisExecutor, RedisExecutor
@@ -50,7 +52,10 @@ def uncounted() -> Iterator[None]:
         counting.stop()
     yield
     if counting:
-        counting.start()
+        with warnings.catch_warnings():
+            # That it did not see the beginning of what is imported by now: it did.
+            warnings.simplefilter("ignore", coverage.exceptions.CoverageWarning)
+            counting.start()
 
 
 @pytest.fixture(scope="session")
