@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,8 @@ class Make:
         self._output = output
         with output.open("wb") as out:
             self.process = subprocess.Popen(
-                ["make", "up"],
+                # Leashed: a test run that is killed does not leave it.
+                [sys.executable, "-m", "server.leash", str(os.getpid()), "make", "up"],
                 cwd=folder,
                 env={**kept, "PATH": path, "JOBCAST_PORT": "0"},
                 stdin=subprocess.DEVNULL,
