@@ -96,8 +96,10 @@ def asked_format(accept: str, query: str, default: Format = "sse") -> Format:
 
 def cursor(headers: Headers, query: QueryParams) -> int:
     """The position: ``Last-Event-ID`` wins, as it is newer than the address that a browser re-connects to."""
-    text = headers.get("last-event-id", "") or query.get("after", "") or query.get("last_event_id", "")
-    return parse_cursor(text)
+    # All of them are looked at: one that is wrong is refused, also where another one counts.
+    given = [headers.get("last-event-id", ""), query.get("after", ""), query.get("last_event_id", "")]
+    positions = [parse_cursor(text) for text in given if text]
+    return positions[0] if positions else 0
 
 
 def parse_cursor(text: str) -> int:

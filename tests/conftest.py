@@ -1,17 +1,24 @@
 """Fixtures that every test may use: a real Redis, flushed, executors on it, and a real RabbitMQ."""
 
+import os
 import warnings
 from collections.abc import AsyncIterator, Iterator
 
 import coverage
 import coverage.exceptions
 import pytest
+from hypothesis import settings
 
 from progress.connect import AsyncRedisExecutor, RedisExecutor
 from tests.support.live import Live, running
 from tests.support.machine import Stalls
 from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
+
+# The same examples each time, so that a failure is one of the change at hand. EXAMPLES=random looks for others.
+settings.register_profile("same", derandomize=True, database=None)
+if os.environ.get("EXAMPLES") != "random":
+    settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -153,8 +153,9 @@ async def several_jobs(
 ) -> Response:
     """The ``id:`` of each event is one cursor over all of them."""
     asked = StreamRequest.filters(request.query_params)
-    position = request.headers.get("last-event-id") or query.last_event_id or query.after
-    positions = decode_cursor(position, dict.fromkeys(query.job))
+    given = [text for text in (request.headers.get("last-event-id"), query.last_event_id, query.after) if text]
+    # All of them are looked at: one that is wrong is refused, also where another one counts.
+    positions, *_ = [decode_cursor(text, dict.fromkeys(query.job)) for text in given or [""]]
     jobs = [await state.store.get(job_id) if is_job_id(job_id) else _missing(job_id) for job_id in positions]
     if all(found.ended and positions[found.id] >= found.last_seq for found in jobs):
         return Response(status_code=204)

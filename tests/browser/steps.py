@@ -47,9 +47,9 @@ async def shown_text(page: Page) -> str:
     return await output(page).evaluate("element => element.textContent") or ""
 
 
-async def ends(page: Page, status: str = "Succeeded") -> None:
+async def ends(page: Page, status: str = "Succeeded", *, timeout_s: float | None = None) -> None:
     """Waits until the job has ended so, and what came with its end is on the page."""
-    await expect(chip(page)).to_have_text(status)
+    await expect(chip(page)).to_have_text(status, timeout=timeout_s and timeout_s * 1000)
     await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 

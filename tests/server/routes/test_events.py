@@ -120,6 +120,14 @@ async def test_an_odd_last_event_id_is_refused(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
 
 
+async def test_a_position_that_does_not_count_is_refused_all_the_same_where_it_is_none(api: Api) -> None:
+    job_id = api.job()
+    for path in (f"/v1/jobs/{job_id}/events?after=odd", f"/v1/events?job={job_id}&last_event_id=odd"):
+        position = f"{job_id[-12:]}.1" if "job=" in path else "1"
+        answer = await api.client.get(path, headers={"last-event-id": position})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
 async def test_over_its_limit_the_server_says_so_in_each_clients_form() -> None:
     async with api_with(max_streams=1) as api:
         job_id = api.job()
