@@ -26,6 +26,9 @@ and queues, and the channel of its events.
 | alive | string | epoch ms at which that server was last seen, to within ALIVE_MS | for ever |
 | doubt | string | epoch ms until which the server before it may have lived | for ever |
 | unsettled | string | epoch ms until which holders may write again what a crash of Redis has lost | SETTLE_MS |
+| figures | hash | counts of what has happened, by name, kind and label: see progress/figures.py | for ever |
+| figures:PART | hash | the same of one part of an hour | FIGURES_TTL_S |
+| codes | set | codes of errors that the figures tell apart | for ever |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
 
@@ -53,6 +56,9 @@ ALIVE: Final = f"{PREFIX}alive"
 DOUBT: Final = f"{PREFIX}doubt"
 WORKERS: Final = f"{PREFIX}workers:"
 SWEEPER: Final = f"{PREFIX}sweeper"
+FIGURES: Final = f"{PREFIX}figures"
+FIGURES_PART: Final = f"{FIGURES}:"
+CODES: Final = f"{PREFIX}codes"
 LIVE: Final = f"{PREFIX}live:"
 ACTIVITY: Final = f"{PREFIX}activity"
 BROKER: Final = f"{PREFIX}broker:"
@@ -67,8 +73,23 @@ HOLDERS_TTL_S: Final = 3_600
 DELETED_TTL_S: Final = 3_600
 SETTLE_MS: Final = 3_000
 ALIVE_MS: Final = 500
+FIGURES_PART_MS: Final = 300_000
+FIGURES_PARTS: Final = 12
+"""How many parts the window of the figures has: they are an hour, of which the last part is not over."""
+FIGURES_TTL_S: Final = 3_900
+MOST_CODES: Final = 100
+"""Tasks make up codes of errors; those that come after so many count together, as ``other``."""
 ROOM: Final = 1_000_000
 """How many numbers of a log are passed over where a crash of Redis may have lost events that readers have seen."""
+
+BOUNDS: Final = {
+    "durations": (
+        *(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000),
+        *(1_800_000, 3_600_000, 14_400_000, 86_400_000),
+    ),
+    "speeds": tuple(1_000 * per_s for per_s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)),
+}
+"""Upper bounds of what is counted by size: durations in ms, speeds in thousandths of a token a second."""
 
 SLOTS: Final = 16_384
 _ENDS: Final = ("0v", "gn", "rt", "v4", "zy", "2d", "cv", "oc", "zg", "2z", "ch", "4p", "ke", "gp", "6b", "az")
@@ -132,13 +153,20 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "doubt": DOUBT,
         "settle_ms": str(SETTLE_MS),
         "room": str(ROOM),
+        "figures": FIGURES,
+        "figures_part": FIGURES_PART,
+        "figures_part_ms": str(FIGURES_PART_MS),
+        "figures_ttl_s": str(FIGURES_TTL_S),
+        "codes": CODES,
+        "most_codes": str(MOST_CODES),
         "workers": WORKERS,
         "sweeper": SWEEPER,
         "live": LIVE,
         "activity": ACTIVITY,
     }
     words = {name: f"'{key.replace(PREFIX, prefix_of(partition))}'" for name, key in names.items()}
-    return words | {"sharded": "false" if partition is None else _SHARDED}
+    tables = {name: "{%s}" % ",".join(map(str, bounds)) for name, bounds in BOUNDS.items()}  # noqa: UP031  # braces
+    return words | tables | {"sharded": "false" if partition is None else _SHARDED}
 
 
 _SHARDED: Final = "(redis.REDIS_VERSION_NUM ~= nil)"

@@ -17,11 +17,11 @@ from typing import Any, Final
 from progress.commands import Answer, Append, Appended, BeginAttempt, Claim, FinishAttempt, Finished, Outcome
 from progress.committer import BACKOFF_S, Committer
 from progress.errors import AttemptOver, AttemptStale, JobCancelled, LogClosed, StoreUnavailable
-from progress.events import MAIN_CHANNEL, Draft, encode_json, token_drafts, well_formed
+from progress.events import MAIN_CHANNEL, Draft, token_drafts, well_formed
 from progress.healing import SET_BACK, Healing
 from progress.threads import surviving
 
-__all__ = ["OVER", "Committer", "Publisher", "as_json", "progress_draft"]
+__all__ = ["OVER", "Committer", "Publisher", "progress_draft"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class Publisher:
         self._progress = ""
         self._held_bytes = 0
         self._in_flight: Append | None = None
-        self._number = 0
+        self._number = self._tokens = 0
+        self._first_token_at: int | None = None
         self._next_due = -math.inf
         self._scheduled = False
         self._finishing = False
@@ -93,6 +94,7 @@ class Publisher:
                 self._join_texts()
                 self._channel = channel
             self._texts.append(text)
+            self._tokens += 1
             self._held_bytes += len(text)
             self._schedule()
 
@@ -140,7 +142,9 @@ class Publisher:
             # From here on the answer to ``command`` counts, and not what a heartbeat hears of our own end.
             self._finishing = True
             self._number += 1
-            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms, self._healing.now())
+            at = self._healing.now()
+            spoken = (self._tokens, self._first_token_at) if self._first_token_at else ()
+            command = FinishAttempt(self.claim, self._number, outcome, value, delay_ms, at, *spoken)
         while True:
             answer = self._committer.insist(command)
             if not self._healing.heals(answer.answer):
@@ -242,6 +246,8 @@ class Publisher:
         written = self._in_flight
         if written and answer.answer in ("ok", "cancel"):
             self.answered = written.number
+            if not self._first_token_at and any(draft.type == "token" for draft in written.drafts):
+                self._first_token_at = answer.at
             self._healing.keep(partial(written.again, answer), _bytes_of(written.drafts))
             self._healing.forget()
 
@@ -289,8 +295,3 @@ OVER: Final[dict[str, type[AttemptOver]]] = {
 def progress_draft(fraction: float | None, **fields: Any) -> Draft:
     """A ``progress`` event; ``fraction`` is brought into 0–1."""
     return Draft.of("progress", fraction=None if fraction is None else min(1.0, max(0.0, fraction)), **fields)
-
-
-def as_json(value: Any) -> str:
-    """A result as JSON. Raises ValueError or TypeError where JSON has no form for it."""
-    return encode_json(value)

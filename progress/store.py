@@ -142,6 +142,10 @@ class Store:
         """Who works and what waits."""
         return await self._executor.run(commands.ReadHealth(queues))
 
+    async def figures(self, kinds: tuple[str, ...], *, parts: int = 0) -> commands.Counted:
+        """What has been counted, since ever and in the last ``parts`` of the hour."""
+        return await self._executor.run(commands.ReadFigures(kinds, parts))
+
     async def close(self) -> None:
         """Closes every connection."""
         await self._executor.close()

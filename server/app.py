@@ -19,7 +19,7 @@ from server.direct import Direct
 from server.encoding import IDLE_S
 from server.guard import BodyGuard, PageHeaders
 from server.posting import Posting
-from server.routes import events, jobs, service, sockets
+from server.routes import events, figures, jobs, service, sockets
 from server.routes.docs import docs_route
 from server.state import State, keep_awake
 from server.submission import Submissions
@@ -65,7 +65,7 @@ def create_app(state: State) -> FastAPI:
     )
     app.state.jobcast = state
     errors.install(app)
-    for module in (jobs, events, service, sockets):
+    for module in (jobs, events, figures, service, sockets):
         app.include_router(module.router)
     app.add_middleware(Direct, state=state)
     app.add_middleware(Posting, state=state)

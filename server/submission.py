@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from server.schemas import JobRequest
 from server.sender import Sender
 from tasks.queue import JobQueue
 
+T = TypeVar("T")
 CLOSE_S: Final = 1.0
 
 
@@ -64,9 +65,9 @@ class Submissions:
         )
         return await self._make(new, "", "-")
 
-    async def beside_loop(self, function: Callable[[str], int], argument: str) -> int:
+    async def beside_loop(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs a blocking call of the queue where messages are sent from."""
-        return await asyncio.get_running_loop().run_in_executor(self._checker, function, argument)
+        return await asyncio.get_running_loop().run_in_executor(self._checker, function, *arguments)
 
     async def close(self) -> None:
         """Sends what waits, for a moment, and ends the threads. What is left then is the sweeper's."""

@@ -21,6 +21,7 @@ from progress.commands.attempts import (
     joined,
 )
 from progress.commands.command import Arg, Command, R, Script, script
+from progress.commands.figures import Counted, ReadFigures
 from progress.commands.jobs import (
     Ahead,
     CancelJob,
@@ -64,6 +65,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Command",
+    "Counted",
     "CreateJob",
     "Created",
     "DeleteJob",
@@ -82,6 +84,7 @@ __all__ = [
     "Part",
     "QueueHealth",
     "R",
+    "ReadFigures",
     "ReadHeads",
     "ReadHealth",
     "ReadJob",

@@ -203,7 +203,8 @@ class Finished:
 class FinishAttempt(Command[Finished]):
     """Ends an attempt. ``value`` is the result (succeeded, cancelled) or the error (failed, retrying) as JSON.
 
-    ``at`` is when, in epoch ms by Redis's clock; None for now. ``told`` is the answer to one that was written before.
+    ``at`` is when, in epoch ms by Redis's clock; None for now. ``tokens`` is how many pieces of text were published,
+    the first of them at ``first_token_at``. ``told`` is the answer to one that was written before.
     """
 
     script = "finish"
@@ -213,6 +214,8 @@ class FinishAttempt(Command[Finished]):
     value: str
     delay_ms: int = 0
     at: int | None = None
+    tokens: int = 0
+    first_token_at: int | None = None
     told: Finished | None = None
 
     @property
@@ -223,7 +226,8 @@ class FinishAttempt(Command[Finished]):
     def args(self) -> list[Arg]:
         """See ``finish.lua``."""
         head: list[Arg] = [*_who(self.claim), self.number, self.outcome, self.value, self.delay_ms]
-        return [*head, _time(self.at), _room(self.told), self.told.reason if self.told else ""]
+        told: list[Arg] = [_time(self.at), _room(self.told), self.told.reason if self.told else ""]
+        return [*head, *told, self.tokens, _time(self.first_token_at)]
 
     def parse(self, reply: Any) -> Finished:
         """``[answer, last seq, at, reason, room]``."""

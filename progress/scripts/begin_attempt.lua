@@ -14,7 +14,11 @@ if not r[1] then return {again and 'gone' or missing(now)} end
 if r[1] == 'running' and r[8] == ARGV[4] then
   return {'ok', tonumber(r[2]), tonumber(r[9]), redis.call('HGETALL', KEY.job .. id)}
 end
-if ENDED[r[1]] then return {'ended'} end
+local function redelivered(answer)
+  if not again then count(now, 'redelivered ' .. r[4] .. ' ' .. answer, 1) end
+  return {answer}
+end
+if ENDED[r[1]] then return redelivered('ended') end
 if again then
   -- Only what was lost is written again, and only where nobody has gone on from there.
   if tonumber(r[2]) + 1 ~= tonumber(ARGV[8]) or r[9] ~= before then return {'stale'} end
@@ -31,7 +35,7 @@ if again then
 end
 if r[1] == 'running' then
   -- After a pause a message is here before its holder has had the time to renew: the sweeper will know who lives.
-  if not again and (paused(now) or not is_lost(id, now)) then return {'held'} end
+  if not again and (paused(now) or not is_lost(id, now)) then return redelivered('held') end
   if not lose(id, now, leave) then return {'ended'} end
   r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at')
   leave = false
@@ -50,9 +54,12 @@ if attempt > 1 then
   redis.call('HSET', KEY.job .. id, 'voids', voids .. r[5] .. '-' .. seq .. ',')
 end
 set_status(id, r[4], r[1], 'running')
+local score = redis.call('ZSCORE', KEY.queue .. r[3], id)
+-- Since it has entered the queue (see enter_queue), or since its time has come.
+local since = score and score % 1e13 or tonumber(r[6] or now)
+observe(now, 'wait', r[4], math.max(0, now - since), KEY.durations)
 -- Whoever has waited before this one for a while has lost its message: see waiting.lua.
 if tonumber(redis.call('ZRANK', KEY.queue .. r[3], id) or 0) > 0 then
-  local score = redis.call('ZSCORE', KEY.queue .. r[3], id)
   redis.call('SET', KEY.passed .. r[3], score .. ' ' .. now, 'EX', KEY.passed_ttl_s)
 end
 redis.call('ZREM', KEY.queue .. r[3], id)

@@ -6,7 +6,7 @@
 local id, now, again = ARGV[1], clock(), nil
 notice(now)
 if ARGV[3] ~= '' then again = {ARGV[3], ARGV[4], tonumber(ARGV[5])} end
-local answer, made = cancel(id, now, ARGV[2], again)
+local answer, made = end_or_ask(id, now, ARGV[2], again)
 -- Its holder, once it has written its claim again, ends it as was promised; where there is none: ask again.
 if again and answer == 'unsettled' and redis.call('EXISTS', KEY.job .. id) == 1 then
   redis.call('HSETNX', KEY.job .. id, 'cancel_requested', ARGV[2])

@@ -176,12 +176,44 @@ local function enter_queue(id, queue, priority, now)
   redis.call('ZADD', KEY.queue .. queue, (9 - tonumber(priority)) * 1e13 + now, id)
 end
 
+-- Counts something, since ever and in the part of the hour that now is in. field: see progress/figures.py.
+local function count(now, field, by)
+  local part = KEY.figures_part .. math.floor(now / KEY.figures_part_ms)
+  redis.call('HINCRBY', KEY.figures, field, by)
+  -- A part that has just begun has only new fields.
+  if redis.call('HINCRBY', part, field, by) == by then redis.call('EXPIRE', part, KEY.figures_ttl_s) end
+end
+
+-- Counts something by its size: in thousandths of its unit, which bounds are in, too.
+local function observe(now, name, kind, size, bounds)
+  local place = 1
+  while bounds[place] and size > bounds[place] do place = place + 1 end
+  count(now, name .. ' ' .. kind .. ' ' .. place, 1)
+  count(now, name .. ' ' .. kind .. ' sum', math.floor(size))
+end
+
+-- The code of an error in JSON, as figures tell it: tasks make up their own.
+local function code_of(error)
+  local code = string.match(error, '"code":"([a-z0-9_]+)"') or 'other'
+  if #code > 64 or redis.call('SISMEMBER', KEY.codes, code) == 0
+    and redis.call('SCARD', KEY.codes) >= tonumber(KEY.most_codes) then return 'other' end
+  redis.call('SADD', KEY.codes, code)
+  return code
+end
+
 -- Ends a job: its last event, its status, and when record and log go.
 local function finish(id, now, attempt, status, fields)
   local r = read(id, 'kind', 'status', 'queue', 'events_ttl_s', 'result_ttl_s')
   local seq = write(id, now, attempt, {status, fields})
   redis.call('HSET', KEY.job .. id, 'finished_at', now)
   set_status(id, r[1], r[2], status)
+  count(now, 'ended ' .. r[1] .. ' ' .. status, 1)
+  if status == 'failed' then
+    local code = code_of(fields)
+    count(now, 'failed ' .. r[1] .. ' ' .. code, 1)
+    -- Another attempt might have helped, and it was the last one.
+    if string.find(fields, '"retryable":true', 1, true) then count(now, 'exhausted ' .. r[1] .. ' ' .. code, 1) end
+  end
   redis.call('ZREM', KEY.leases, id)
   redis.call('ZREM', KEY.due, id)
   redis.call('ZREM', KEY.unread, id)
@@ -205,6 +237,7 @@ local function lose(id, now, leave)
   local r = read(id, 'attempt', 'max_attempts', 'cancel_requested', 'kind', 'status', 'queue', 'priority', 'handed_back')
   local follows = leave_room(id, now, leave)
   redis.call('ZREM', KEY.leases, id)
+  count(now, 'lost ' .. r[4] .. ' ', 1)
   if r[3] then
     redis.call('HDEL', KEY.job .. id, 'error')
     finish(id, now, r[1], 'cancelled', '"reason":' .. r[3] .. follows)
@@ -215,6 +248,7 @@ local function lose(id, now, leave)
     finish(id, now, r[1], 'failed', '"error":' .. LOST .. follows)
     return false
   end
+  count(now, 'retried ' .. r[4] .. ' ' .. code_of(LOST), 1)
   write(id, now, r[1], {'retrying', '"delay_s":0,"error":' .. LOST .. follows})
   set_status(id, r[4], r[5], 'retrying')
   enter_queue(id, r[6], r[7], now)
@@ -247,9 +281,10 @@ local function is_lost(id, now)
   return tonumber(redis.call('ZSCORE', KEY.leases, id) or 0) <= now
 end
 
--- Asks for a job's end; see cancel.lua. reason is JSON. again: of an end that was made before {when, last seq before it, its
--- seq}, or nil. Returns the answer, and of an end made here the same three.
-local function cancel(id, now, reason, again)
+-- Ends a job that no worker holds, or asks for its end; see cancel.lua. (Not named `cancel`, a word that append.lua says and
+-- which would give it all of this.) reason is JSON. again: of an end that was made before {when, last seq before it, its seq},
+-- or nil. Returns the answer, and of an end made here the same three.
+local function end_or_ask(id, now, reason, again)
   local r = read(id, 'status', 'attempt', 'cancel_requested', 'server', 'last_seq', 'cancelled_after', 'finished_at')
   if not r[1] then return missing(now) end
   if r[1] == 'cancelled' then return 'again', r[6] and {r[7], r[6], r[5]} end

@@ -48,5 +48,6 @@ else
   enter_queue(id, r[2], r[3], now)
 end
 watched(id, now, 0)
+count(now, 'submitted ' .. r[1] .. ' ', 1)
 if idem ~= '' then redis.call('SET', KEY.idem .. idem, id .. ' ' .. fingerprint, 'EX', ARGV[4]) end
 return made('created', id)

@@ -1,7 +1,8 @@
 -- Ends an attempt: the job has succeeded, failed, been cancelled, or is to be tried again.
 -- ARGV: id, attempt, claim, number of this append, outcome, result or error as JSON ('' for none), delay in ms (retrying),
 --   when it came in epoch ms ('' for now); and of an end that Redis has lost in a crash: the room that it left, and the
---   reason as JSON ('' for a new one)
+--   reason as JSON ('' for a new one); how many pieces of text the attempt has published, and
+--   when the first of them was written ('' for none)
 -- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying' | 'released' (handed back by a worker that stops: as
 -- 'retrying', at once, and not counted). A cancel that was accepted before wins, as whoever asked was told so; a last
 -- attempt that asks for another one has failed.
@@ -18,7 +19,7 @@ if why then return {why, 0, 0, '', 0} end
 local leave = goes_on(id, before, clock(), ARGV[9])
 if leave == 'unsettled' then return {leave, 0, 0, '', 0} end
 
-local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back')
+local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back', 'begun_at')
 local seq, reason, now = 0, r[1], tonumber(ARGV[8]) or clock()
 local again, follows, room = ARGV[9] ~= '', leave_room(id, clock(), leave)
 -- What readers have seen once is what happened, whoever has asked for what since.
@@ -32,7 +33,18 @@ elseif not again and outcome == 'retrying' and counted(attempt, r[5]) >= tonumbe
 end
 redis.call('HSET', KEY.job .. id, 'append_number', ARGV[4], 'append_outcome', outcome, 'append_at', now, 'append_room', room)
 
+local begun, tokens, first_at = tonumber(r[6] or now), tonumber(ARGV[11]), tonumber(ARGV[12])
+observe(now, 'run', r[3], math.max(0, now - begun), KEY.durations)
+if first_at then
+  count(now, 'tokens ' .. r[3] .. ' ', tokens)
+  observe(now, 'first_token', r[3], math.max(0, first_at - begun), KEY.durations)
+  -- The first one comes when the time of the others begins.
+  if tokens > 1 and now > first_at then
+    observe(now, 'speed', r[3], math.floor((tokens - 1) * 1e6 / (now - first_at)), KEY.speeds)
+  end
+end
 if outcome == 'retrying' then
+  count(now, 'retried ' .. r[3] .. ' ' .. code_of(value), 1)
   local delay = tonumber(ARGV[7])
   seq = write(id, now, attempt, {'retrying', '"delay_s":' .. (delay / 1000) .. ',"error":' .. value .. follows})
   set_status(id, r[3], r[4], 'retrying')

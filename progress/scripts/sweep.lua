@@ -40,7 +40,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT'
   -- Each API process listens to a job while it has readers of it. One that has just left may have had the last word.
   local heard = redis.call('PUBSUB', KEY.sharded and 'SHARDNUMSUB' or 'NUMSUB', KEY.live .. id)[2] > 0
   if not asked and heard then watched(id, now, 0)
-  elseif cancel(id, now, asked or '"abandoned"') == 'unsettled' then redis.call('ZADD', KEY.unread, now + 1000, id) end
+  elseif end_or_ask(id, now, asked or '"abandoned"') == 'unsettled' then redis.call('ZADD', KEY.unread, now + 1000, id) end
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiry, '-inf', now, 'LIMIT', 0, limit)) do
   local id, kind, status = string.match(gone, '^(%S+) (%S+) (%S+)$')

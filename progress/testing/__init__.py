@@ -35,7 +35,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
             jobs.watched,
         ),
         *(workers.sweep, workers.waiting, workers.worker_seen, workers.health, workers.holders, workers.bury),
-        workers.ahead,
+        *(workers.ahead, workers.figures),
     )
 }
 

@@ -14,21 +14,23 @@ from progress.testing.keyspace import REQUESTED, UNSETTLED, Keyspace, Record, fl
 def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
     """begin_attempt.lua"""
     now, again = space.now(), argv[-1]
-    server = space.notice(now)
+    space.notice(now)
     job = space.jobs.get(job_id)
     if job is None:
         return ["gone" if again else space.missing(now)]
     if job["status"] == "running" and job["claim"] == argv[2]:
         return ["ok", int(job["attempt"]), int(job["last_seq"]), flat(job)]
-    if job["status"] in ENDED:
-        return ["ended"]
     if again:
-        return _begin_again(space, job, argv)
-    if job["status"] != "running" and job.get("server") != server and space.unsettled > now:
-        return ["unsettled"]
-    before = job["last_seq"]
-    why = _unclaimable(space, job, now)
-    return [why] if why else _begin(space, job, now, argv, before, space.leave_room(job, now))
+        return ["ended"] if job["status"] in ENDED else _begin_again(space, job, argv)
+    before, why = job["last_seq"], _unclaimable(space, job, now)
+    if why:
+        return [why]
+    return _begin(space, job, now, argv, before, space.leave_room(job, now))
+
+
+def _redelivered(space: Keyspace, job: Record, now: int, answer: str) -> str:
+    space.count(now, f"redelivered {job['kind']} {answer}")
+    return answer
 
 
 def _begin_again(space: Keyspace, job: Record, argv: tuple[str, ...]) -> Any:
@@ -45,9 +47,13 @@ def _begin_again(space: Keyspace, job: Record, argv: tuple[str, ...]) -> Any:
 
 
 def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
+    if job["status"] in ENDED:
+        return _redelivered(space, job, now, "ended")
+    if job["status"] != "running" and job.get("server") != space.server and space.unsettled > now:
+        return "unsettled"
     if job["status"] == "running":
         if space.paused(now) or not space.is_lost(job["id"], now):
-            return "held"
+            return _redelivered(space, job, now, "held")
         return "" if space.lose(job, now) else "ended"
     return "early" if int(job.get("due_at", 0)) > now else ""
 
@@ -56,6 +62,9 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before
     worker, lease_ms, claim, worker_json, machine, process = argv[:6]
     job |= {"attempt": str(int(job["attempt"]) + 1), "worker": worker, "claim": claim, "append_number": "0"}
     job |= {"begun_after": before, "begun_at": str(now)}
+    score = space.queues[job["queue"]].get(job["id"])
+    since = int(job.get("due_at", now)) if score is None else int(score % 1e13)
+    space.observe(now, "wait", job["kind"], max(0, now - since))
     for name in ("due_at", "append_outcome"):
         job.pop(name, None)
     job.setdefault("started_at", str(now))
@@ -124,7 +133,7 @@ def _leave_room(space: Keyspace, job: Record, now: int, upto: int | None, drafts
 
 def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, *argv: str) -> Any:
     """finish.lua"""
-    wanted, value, delay_ms, at, again, reason = argv
+    wanted, value, delay_ms, at, again, reason, *spoken = argv
     clock = space.now()
     now = int(at or clock)
     why = space.refusal(job_id, attempt, claim, int(number))
@@ -148,7 +157,9 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
     elif not again and outcome == "retrying" and space.counted(job) >= int(job["max_attempts"]):
         outcome = "failed"
     job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now), "append_room": str(room)}
+    _observe_end(space, job, now, *spoken)
     if outcome == "retrying":
+        space.count(now, f"retried {job['kind']} {space.code_of(value)}")
         seq = _retry(space, job, now, value, int(delay_ms), follows)
         if now <= space.doubt:
             job["server"] = ""
@@ -159,6 +170,18 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
         seq = space.finish(job, now, attempt, outcome, ending + follows)
     job["append_seq"] = str(seq)
     return [outcome, seq, now, reason, room]
+
+
+def _observe_end(space: Keyspace, job: Record, now: int, tokens: str, first_at: str) -> None:
+    begun, kind = int(job["begun_at"]), job["kind"]
+    space.observe(now, "run", kind, max(0, now - begun))
+    if not first_at:
+        return
+    space.count(now, f"tokens {kind} ", int(tokens))
+    space.observe(now, "first_token", kind, max(0, int(first_at) - begun))
+    speaking = now - int(first_at)
+    if int(tokens) > 1 and speaking > 0:
+        space.observe(now, "speed", kind, (int(tokens) - 1) * 1_000_000 // speaking)
 
 
 def _retry(space: Keyspace, job: Record, now: int, error: str, delay_ms: int, follows: str) -> int:

@@ -47,6 +47,7 @@ def create(space: Keyspace, *argv: str) -> Any:
     else:
         space.enter_queue(job, now)
     space.watched(job, now, 0)
+    space.count(now, f"submitted {job['kind']} ")
     if idem:
         space.idempotency[idem] = f"{job_id} {fingerprint}"
         space.ttls["idempotency", idem] = clock + int(idem_ttl_s) * 1000

@@ -1,11 +1,13 @@
 """The twin's Redis: the keys as dictionaries, and what ``scripts/common.lua`` does to them."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
 from progress import keys
 from progress.events import rfc3339
+from progress.figures import HISTOGRAMS, place_of
 from progress.jobs import ENDED
 
 Record = dict[str, str]
@@ -14,6 +16,7 @@ ACTIVITY: Final = frozenset({"queued", "started", "progress", "retrying", *ENDED
 LOST: Final = '{"code":"worker_lost","message":"the worker died or stopped answering","retryable":true}'
 REQUESTED: Final = '"requested"'
 UNSETTLED: Final = -1
+CODE: Final = re.compile('"code":"([a-z0-9_]+)"')
 
 
 class Keyspace:
@@ -38,6 +41,9 @@ class Keyspace:
         self.leases: Scores = {}
         self.expiry: Scores = {}
         self.unread: Scores = {}
+        self.figures: dict[str, int] = defaultdict(int)
+        self.figure_parts: dict[str, dict[str, int]] = {}
+        self.codes: set[str] = set()
         self.run_id = "00000001"
         self.server = ""
         self.unsettled = 0
@@ -146,11 +152,38 @@ class Keyspace:
         scores = self.queues[queue]
         return sorted(scores, key=lambda job_id: (scores[job_id], job_id))
 
+    def count(self, now: int, field: str, by: int = 1) -> None:
+        """``count`` of common.lua."""
+        part = str(now // keys.FIGURES_PART_MS)
+        for counts in (self.figures, self.figure_parts.setdefault(part, {})):
+            counts[field] = counts.get(field, 0) + by
+        self.ttls["figure_parts", part] = self._clock() + keys.FIGURES_TTL_S * 1000
+
+    def observe(self, now: int, name: str, kind: str, size: int) -> None:
+        """``observe`` of common.lua."""
+        self.count(now, f"{name} {kind} {place_of(size, HISTOGRAMS[name])}")
+        self.count(now, f"{name} {kind} sum", size)
+
+    def code_of(self, error: str) -> str:
+        """``code_of`` of common.lua."""
+        found = CODE.search(error)
+        code = found[1] if found else "other"
+        if len(code) > 64 or (code not in self.codes and len(self.codes) >= keys.MOST_CODES):
+            return "other"
+        self.codes.add(code)
+        return code
+
     def finish(self, job: Record, now: int, attempt: str, status: str, fields: str) -> int:
         """``finish`` of common.lua."""
         seq, job_id = self.write(job, now, attempt, (status, fields)), job["id"]
         job["finished_at"] = str(now)
         self.set_status(job, status)
+        self.count(now, f"ended {job['kind']} {status}")
+        if status == "failed":
+            code = self.code_of(fields)
+            self.count(now, f"failed {job['kind']} {code}")
+            if '"retryable":true' in fields:
+                self.count(now, f"exhausted {job['kind']} {code}")
         for scores in (self.leases, self.due, self.unread, self.queues[job["queue"]]):
             scores.pop(job_id, None)
         clock, kept_ms = self.now(), int(job["result_ttl_s"]) * 1000
@@ -167,6 +200,7 @@ class Keyspace:
         """``lose`` of common.lua."""
         follows = self.leave_room(job, now, upto)
         self.leases.pop(job["id"], None)
+        self.count(now, f"lost {job['kind']} ")
         if "cancel_requested" in job:
             job.pop("error", None)
             self.finish(job, now, job["attempt"], "cancelled", f'"reason":{job["cancel_requested"]}{follows}')
@@ -175,6 +209,7 @@ class Keyspace:
         if self.counted(job) >= int(job["max_attempts"]):
             self.finish(job, now, job["attempt"], "failed", f'"error":{LOST}{follows}')
             return False
+        self.count(now, f"retried {job['kind']} {self.code_of(LOST)}")
         self.write(job, now, job["attempt"], ("retrying", f'"delay_s":0,"error":{LOST}{follows}'))
         self.set_status(job, "retrying")
         self.enter_queue(job, now)
@@ -189,7 +224,7 @@ class Keyspace:
         return max(self.grace, self.unsettled) <= now and self.leases.get(job_id, 0) <= now
 
     def cancel(self, job: Record, now: int, reason: str, again: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """``cancel`` of common.lua, of a job that there is: the answer, and of an end its three."""
+        """``end_or_ask`` of common.lua, of a job that there is: the answer, and of an end its three."""
         status, before = job["status"], job["last_seq"]
         if status in ENDED:
             made = (job["finished_at"], job["cancelled_after"], before) if "cancelled_after" in job else ()

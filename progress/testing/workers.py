@@ -7,6 +7,7 @@ The contract suite holds the two together; where they differ, the twin is wrong.
 from typing import Any
 
 from progress import keys
+from progress.commands.figures import OPEN_STATUSES
 from progress.testing.keyspace import Keyspace
 
 
@@ -118,6 +119,19 @@ def bury(space: Keyspace, machine: str, *processes: str) -> Any:
         if job["status"] == "running" and job.get("holder") in holders and space.lose(job, now):
             found.append(job_id)
     return _triples(space, found)
+
+
+def figures(space: Keyspace, parts: str, *kinds: str) -> Any:
+    """figures.lua"""
+    now = space.now()
+    newest = now // keys.FIGURES_PART_MS
+    jobs = [[kind, *(len(space.index[kind, status]) for status in OPEN_STATUSES)] for kind in kinds]
+    recent = [_flat(space.figure_parts.get(str(newest - back), {})) for back in range(int(parts))]
+    return [_flat(space.figures), recent, [value for row in jobs for value in row], len(space.due), now]
+
+
+def _flat(counts: dict[str, int]) -> list[str]:
+    return [value for field, count in counts.items() for value in (field, str(count))]
 
 
 def health(space: Keyspace, *queues: str) -> Any:

@@ -1,6 +1,7 @@
 """The twin and a real server, given the same commands at random, answer the same."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from progress import commands
 from progress.commands import Claim, Command
 from progress.connect import RedisExecutor
 from progress.events import Draft, Event
+from progress.figures import HISTOGRAMS, Figures
 from progress.jobs import Job, NewJob
 from progress.testing import Memory
 from tests.support.backend import ERROR
@@ -92,6 +94,7 @@ others: st.SearchStrategy[Command[Any]] = st.one_of(
     st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS), st.booleans()),
     st.builds(commands.WorkerSeen, st.just("w"), st.lists(st.sampled_from(["llm", "cpu"]), max_size=2).map(tuple)),
     st.just(commands.ReadHealth(("llm", "cpu"))),
+    st.just(commands.ReadFigures(("generate",))),
     st.builds(commands.ReadLog, ids, st.integers(-1, 20), st.integers(0, 20)),
     st.just(commands.ReadHeads((*IDS, "nope"))),
     st.builds(commands.Watched, st.lists(ids, max_size=2).map(tuple), st.just(60_000)),
@@ -113,9 +116,22 @@ LOOKS: tuple[Command[Any], ...] = (
     *map(commands.ReadJob, IDS),
     *(commands.ReadLog(job_id, 0) for job_id in IDS),
     *map(commands.Holders, "mn"),
+    commands.ReadFigures(("generate", "score")),
 )
 STAMPS = ("at", "granted")
 MOMENTS = ("created_at", "started_at", "finished_at", "due_at")
+
+
+def without_sizes(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts with all sizes of a histogram together, and no speeds: how long things took differs."""
+    places = (field.split(" ") for field in counts)
+    whole = {(name, kind): name in HISTOGRAMS for name, kind, _ in places}
+    found = Figures(counts)
+    return {
+        f"{name} {kind}": found.histogram(name, kind).count if sized else sum(found.labelled(name, kind).values())
+        for (name, kind), sized in whole.items()
+        if name != "speed"
+    }
 
 
 def timeless(value: Any) -> Any:
@@ -129,6 +145,8 @@ def timeless(value: Any) -> Any:
             return re.sub(rb'"at":"[^"]*"', b"", value.raw)
         case list():
             return [timeless(part) for part in value]
+        case commands.Counted():
+            return [without_sizes(value.ever), without_sizes(value.recent), value.jobs, value.delayed]
         case _ if is_dataclass(value):
             return {name: timeless(part) for name, part in vars(value).items() if name not in STAMPS}
     return value

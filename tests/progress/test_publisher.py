@@ -13,9 +13,9 @@ import pytest
 from progress.commands import Append, Appended, CancelJob, Command, FinishAttempt, Heartbeat
 from progress.committer import Committer
 from progress.errors import AttemptOver, AttemptStale, AttemptTimeout, JobCancelled, LogClosed, StoreUnavailable
-from progress.events import Draft
+from progress.events import Draft, rfc3339
 from progress.keys import ROOM, SETTLE_MS
-from progress.publisher import APPEND_EVENTS, HELD_BYTES, Publisher, as_json, progress_draft
+from progress.publisher import APPEND_EVENTS, HELD_BYTES, Publisher, progress_draft
 from progress.testing import Memory
 from tests.support.backend import ERROR, LEASE_MS, on_memory
 from tests.support.machine import Stalls
@@ -524,10 +524,21 @@ def _seconds_for(publisher: Publisher, count: int) -> float:
     return time.perf_counter() - before
 
 
-def test_results_are_json_or_refused() -> None:
-    assert as_json({"a": [1]}) == '{"a":[1]}'
-    with pytest.raises(TypeError):
-        as_json(object())
+def test_an_end_tells_how_much_was_said_and_since_when(bench: Bench) -> None:
+    publisher = bench.publisher(AGES_MS)
+    publisher.event(Draft.of("log", level="info", message="not yet"))
+    for _ in range(3):
+        publisher.token("a")
+    publisher.finish("succeeded", "1")
+    (end,) = (command for command in bench.sent if isinstance(command, FinishAttempt))
+    first = next(event for event in bench.store.log(bench.job_id).events if event.type == "token")
+    assert (end.tokens, rfc3339(end.first_token_at or 0)) == (3, first.data["at"])
+
+
+def test_an_end_without_text_tells_of_none(bench: Bench) -> None:
+    bench.publisher().finish("succeeded", "1")
+    (end,) = (command for command in bench.sent if isinstance(command, FinishAttempt))
+    assert (end.tokens, end.first_token_at) == (0, None)
 
 
 @pytest.mark.parametrize(("given", "shown"), [(-1.0, 0.0), (0.25, 0.25), (7.0, 1.0)])

@@ -81,7 +81,7 @@ class RedisSite:
     """A real server, emptied. Its scripts ask a key for the time, not the server's clock."""
 
     _TIME: Final = ("redis.call('TIME')", "cjson.decode(redis.call('GET', 'time'))")
-    _FOR_EVER: Final = {"server", "alive", "doubt", "time"}
+    _FOR_EVER: Final = {"server", "alive", "doubt", "time", "figures", "codes"}
     _SWEPT: Final = ("expiry", "index:")
     """What the sweeper empties once the records have gone; see keys.py."""
 
