@@ -8,6 +8,8 @@ JobcastError
 │   └── IdempotencyConflict   the key was used with another body
 ├── StoreUnavailable       Redis cannot be reached, or refuses to write
 │   └── Elsewhere             the node of a cluster that was asked does not have the job, or is not sure of it
+├── StorageUnavailable     files cannot be read or written just now
+├── BlobGone               a file was deleted or replaced since it was looked up
 └── AttemptOver            this attempt may not write any more
     ├── AttemptStale          another attempt holds the job
     ├── LogClosed             the job has ended
@@ -65,6 +67,18 @@ class StoreUnavailable(JobcastError):
 
 class Elsewhere(StoreUnavailable):
     """A node of a cluster does not have what was asked for, or is giving it to another one, or cannot tell."""
+
+
+class StorageUnavailable(JobcastError):
+    """The storage of files cannot be reached, or refuses (disk full, missing rights)."""
+
+
+class BlobGone(JobcastError):
+    """The bytes of a file were deleted or replaced since its record was read."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is gone")
+        self.key = key
 
 
 class AttemptOver(JobcastError):

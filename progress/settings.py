@@ -33,6 +33,7 @@ BROKER_SCHEMES: Final = (
     "redis+sentinel",
     "rediss+sentinel",
 )
+STORAGE_SCHEMES: Final = ("file",)
 CLIENT_VARIABLES: Final = frozenset({f"{PREFIX}API_KEY"})
 """What the command line reads as a client of some server; no setting of this one."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -69,6 +70,9 @@ class Settings(BaseSettings):
     result_ttl_s: int = Field(604_800, ge=1, description="how long a finished job's record stays")
     max_events: int = Field(100_000, ge=10, description="events kept per job")
     max_input_bytes: int = Field(1_048_576, ge=1024, description="a larger body is refused with 413")
+    storage_url: str = Field("", description="where files and artifacts are kept; `.jobcast/files` where empty")
+    max_file_bytes: int = Field(268_435_456, ge=1024, description="a larger upload is refused with 413")
+    files_ttl_s: int = Field(86_400, ge=60, description="how long an uploaded file stays")
     workers: int = Field(1, ge=1, le=256, description="API processes on the one port; Celery's workers are not meant")
     max_streams: int = Field(10_000, ge=1, description="open event streams and sockets in one API process")
     llm_base_url: str = Field("", description="any OpenAI-compatible server; `up` starts the demo model where empty")
@@ -114,6 +118,16 @@ class Settings(BaseSettings):
         if url.scheme in {"amqp", "amqps"} and url.query:
             raise ValueError("RabbitMQ's address takes no options; SSL_CERT_FILE names the file of its CA")
         return _with_scheme(value, BROKER_SCHEMES)
+
+    @field_validator("storage_url")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        url = urlsplit(value)
+        if value and url.scheme not in STORAGE_SCHEMES:
+            raise ValueError("begin it with file:/// and a path")
+        if url.scheme == "file" and (url.netloc or len(url.path) < 2):
+            raise ValueError("give a whole path after three slashes, as in file:///var/lib/jobcast")
+        return value
 
     @field_validator("llm_base_url")
     @classmethod

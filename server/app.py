@@ -13,13 +13,15 @@ from starlette.staticfiles import StaticFiles
 from progress import factory
 from progress.hub import Hub
 from progress.settings import Settings
+from progress.storage import open_storage
 from progress.store import Store
 from server import errors
 from server.direct import Direct
 from server.encoding import IDLE_S
+from server.filing import Filing
 from server.guard import BodyGuard, PageHeaders
 from server.posting import Posting
-from server.routes import events, figures, jobs, service, sockets
+from server.routes import artifacts, events, figures, files, jobs, service, sockets
 from server.routes.docs import docs_route
 from server.state import State, keep_awake
 from server.submission import Submissions
@@ -51,6 +53,7 @@ def create_app(state: State) -> FastAPI:
         await state.hub.close()
         await state.submissions.close()
         await state.store.close()
+        state.files.close()
 
     app = FastAPI(
         title="Jobcast",
@@ -65,11 +68,11 @@ def create_app(state: State) -> FastAPI:
     )
     app.state.jobcast = state
     errors.install(app)
-    for module in (jobs, events, figures, service, sockets):
+    for module in (jobs, artifacts, files, events, figures, service, sockets):
         app.include_router(module.router)
     app.add_middleware(Direct, state=state)
     app.add_middleware(Posting, state=state)
-    app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes)
+    app.add_middleware(BodyGuard, max_bytes=state.settings.max_input_bytes, spared=files.PATH)
     page = page_directory()
     app.router.routes.append(Mount("/static", PageHeaders(StaticFiles(directory=page))))
     app.router.routes.append(docs_route(page))
@@ -83,4 +86,5 @@ def make_state(settings: Settings, queue: JobQueue | None = None) -> State:
     store = Store.with_settings(factory.async_executor(settings.redis_url), settings)
     hub = Hub(store, factory.listener(settings.redis_url))
     queue = queue or CeleryQueue.from_settings(settings)
-    return State(settings, store, hub, queue, Submissions(store, queue, settings))
+    files = Filing(open_storage(settings))
+    return State(settings, store, hub, queue, Submissions(store, queue, settings, files), files)

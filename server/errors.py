@@ -11,7 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from progress.errors import IdempotencyConflict, InvalidCursor, JobConflict, JobNotFound, StoreUnavailable
+from progress.errors import (
+    IdempotencyConflict,
+    InvalidCursor,
+    JobConflict,
+    JobNotFound,
+    StorageUnavailable,
+    StoreUnavailable,
+)
 
 RETRY_AFTER_S: Final = 2
 _CODES: Final = {
@@ -150,6 +157,7 @@ _PROBLEMS: Final[dict[type[Exception], Callable[[Any], Problem]]] = {
     IdempotencyConflict: lambda error: invalid("Idempotency-Key", str(error), "idempotency_conflict"),
     InvalidCursor: lambda error: invalid("after", str(error), "invalid_cursor"),
     StoreUnavailable: lambda error: unavailable(f"Redis cannot be used just now: {error}"),
+    StorageUnavailable: lambda error: unavailable(str(error)),
     RequestValidationError: _from_fastapi,
     HTTPException: _from_starlette,
 }
@@ -190,10 +198,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     descriptions = {
         400: "The body is not JSON",
         401: "No key, or a wrong one",
-        404: "There is no such job",
+        403: "Not from there",
+        404: "There is no such thing",
         409: "The job's status does not allow this",
         413: "The body is too large",
         415: "The body is not declared as JSON",
+        416: "Nothing of that range is there",
         422: "A field is wrong",
         503: "Redis or the broker cannot be used just now; try again",
     }

@@ -21,15 +21,17 @@ SECURITY_HEADERS: Final = {
 class BodyGuard:
     """Refuses bodies that are too large, or not declared as JSON.
 
-    The second keeps out other sites' forms: a browser sends those without asking first.
+    The second keeps out other sites' forms: a browser sends those without asking first. The path ``spared`` looks after
+    itself.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, spared: str = "") -> None:
         self._app = app
+        self._spared = spared
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in BODY_METHODS:
+        if scope["type"] != "http" or scope["method"] not in BODY_METHODS or scope["path"] == self._spared:
             await self._app(scope, receive, send)
             return
         problem = self.refusal(Headers(scope=scope))

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from progress.hub import Hub
 from progress.settings import Settings
 from progress.store import Store
+from server.filing import Filing
 from server.submission import Submissions
 from tasks.queue import JobQueue
 
@@ -32,6 +33,7 @@ class State:
     hub: Hub
     queue: JobQueue
     submissions: Submissions
+    files: Filing
     open_streams: int = 0
     relays: set[Ticking] = field(default_factory=set)
 

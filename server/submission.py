@@ -14,6 +14,7 @@ from progress.jobs import Job, Json, NewJob
 from progress.settings import Settings
 from progress.store import Store, Submitted
 from server.errors import invalid, invalid_input
+from server.filing import Filing
 from server.schemas import JobRequest
 from server.sender import Sender
 from tasks.queue import JobQueue
@@ -28,8 +29,9 @@ class Submissions:
     A broker that refuses, or a process that dies in between, leaves the job to the workers' sweeper.
     """
 
-    def __init__(self, store: Store, queue: JobQueue, settings: Settings) -> None:
+    def __init__(self, store: Store, queue: JobQueue, settings: Settings, files: Filing) -> None:
         self._store = store
+        self._files = files
         self._queue = queue
         self._settings = settings
         self._sender = Sender(queue)
@@ -44,7 +46,9 @@ class Submissions:
             IdempotencyConflict: the key was used with another body.
             StoreUnavailable: nothing was made.
         """
-        new = self._validated(request, owner)
+        new, named = self._validated(request, owner)
+        if named:
+            await self._files.expect(named)
         fingerprint = "-"
         if idempotency_key:
             fingerprint = hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
@@ -81,16 +85,17 @@ class Submissions:
             self._sender.send(Waiting(made.job.id, made.job.queue, made.job.priority))
         return made
 
-    def _validated(self, request: JobRequest, owner: str | None) -> NewJob:
+    def _validated(self, request: JobRequest, owner: str | None) -> tuple[NewJob, list[tuple[str, str]]]:
+        """What is to be made, and the files that its input names."""
         kind = self._queue.kinds.get(request.kind)
         if kind is None:
             known = ", ".join(sorted(self._queue.kinds))
             raise invalid("kind", f"there is no kind {request.kind!r}; there are {known}", "unknown_kind")
         try:
-            kind.validate(request.input)
+            task_input = kind.validate(request.input)
         except ValidationError as error:
             raise invalid_input(error, "input") from None
-        return NewJob(
+        new = NewJob(
             kind.name,
             request.input,
             request.queue or kind.queue,
@@ -102,6 +107,7 @@ class Submissions:
             metadata=request.metadata,
             owner=owner,
         )
+        return new, kind.files(task_input)
 
 
 def sorted_json(request: JobRequest) -> Json:

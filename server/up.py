@@ -50,6 +50,7 @@ class Launcher(Stages):
         port = api_port(self._settings)
         url = programs.url_of(self._settings, port)
         env = {"JOBCAST_PORT": str(port), "JOBCAST_REDIS_URL": await self._redis()}
+        env["JOBCAST_STORAGE_URL"] = self._settings.storage_url or (self._data.resolve() / "files").as_uri()
         env["JOBCAST_LLM_BASE_URL"] = await self._model()
         if not self._settings.llm_base_url:
             env["JOBCAST_LLM_CONTINUES"] = "1"

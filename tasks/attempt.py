@@ -29,6 +29,7 @@ from progress.holder import Holder
 from progress.jobs import MAX_LEVELS, Job, Json, too_deep
 from progress.publisher import Committer, Publisher
 from progress.settings import Settings
+from progress.storage import open_storage
 from tasks.drain import drain
 from tasks.errors import TaskError
 from tasks.progress import Progress, Resumed
@@ -63,6 +64,7 @@ class Runner:
         self.settings = settings
         self.lease_ms = round(settings.lease_s * 1000)
         self.executor = factory.executor(settings.redis_url)
+        self.storage = open_storage(settings)
         self.claims = Claims(self.executor, lease_ms=self.lease_ms, holder=Holder.here())
         self.committer = Committer(self.executor)
         self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)
@@ -134,7 +136,12 @@ class Runner:
         if kind is None:
             return _failed("unknown_kind", f"this worker knows no kind {job.kind!r}: add its module to JOBCAST_TASKS")
         task_progress = Progress(
-            publisher, resumed=self._resumed(job), attempt=job.attempt, max_attempts=job.max_attempts
+            publisher,
+            resumed=self._resumed(job),
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            files=self.storage,
+            job_id=job.id,
         )
         try:
             value = as_result(kind.function(kind.validate(job.input), task_progress))

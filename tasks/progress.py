@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from progress.errors import AttemptOver
 from progress.events import MAIN_CHANNEL, Draft, encode_json
 from progress.publisher import progress_draft
+from progress.storage import Storage, add_artifact, artifact_url, find_file
+from tasks.errors import TaskError
 
 T = TypeVar("T")
 Level = Literal["debug", "info", "warning", "error"]
@@ -38,16 +42,42 @@ class Resumed:
     text: str
 
 
+@dataclass(frozen=True)
+class InputFile:
+    """An uploaded file; ``size`` is in bytes. ``path`` is for reading, while the ``with`` lasts.
+
+    ``media_type`` was told from its bytes, so a text that is called ``.pdf`` is ``text/plain``.
+    """
+
+    name: str
+    media_type: str
+    size: int
+    path: Path
+
+
 class Progress:
     """How a task tells what happens. All methods but the properties raise AttemptOver once the task is to stop.
 
     Args:
         sink: where the reports go.
         resumed: what earlier attempts have left.
+        files: where files and artifacts are kept. A worker gives its own; a script that needs some gives one, too.
+        job_id: whose artifacts these are.
     """
 
-    def __init__(self, sink: Sink, *, resumed: Resumed | None = None, attempt: int = 1, max_attempts: int = 1) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        resumed: Resumed | None = None,
+        attempt: int = 1,
+        max_attempts: int = 1,
+        files: Storage | None = None,
+        job_id: str = "script",
+    ) -> None:
         self._sink = sink
+        self._storage = files
+        self._job_id = job_id
         self.told = False
         self.resumed = resumed
         self.attempt = attempt
@@ -106,6 +136,57 @@ class Progress:
         for done, item in enumerate(items, 1):
             yield item
             self.update(current=done, total=total, step=step)
+
+    def artifact(self, name: str, data: bytes | Path, media_type: str = "") -> None:
+        """Stores something that the job has made, then publishes where it is.
+
+        One of the same name takes the place of the one before, also of one that an earlier attempt made.
+
+        Args:
+            name: 1 to 128 characters, no ``/`` and no control characters.
+            data: the bytes, or a file that has them.
+            media_type: told from the bytes and the name where empty.
+
+        Raises:
+            ValueError: the name is none.
+            progress.errors.StorageUnavailable: it could not be stored.
+        """
+        if self._sink.over:
+            # What a stale attempt makes, nobody is told of: so it is not to be found either.
+            raise self._sink.over.with_traceback(None)
+        stored = add_artifact(self._files, self._job_id, self.attempt, name, data, media_type)
+        self._sink.event(
+            Draft.of(
+                "artifact",
+                name=stored.name,
+                media_type=stored.media_type,
+                size=stored.size,
+                url=artifact_url(self._job_id, stored.name),
+            )
+        )
+
+    @contextmanager
+    def file(self, file_id: str) -> Iterator[InputFile]:
+        """A file that the input names, for reading.
+
+        Raises:
+            TaskError: there is none (``file_gone``): it was deleted, or has expired.
+            progress.errors.StorageUnavailable: it cannot be read just now.
+        """
+        stored = find_file(self._files, file_id)
+        if stored is None:
+            raise TaskError("file_gone", f"the file {file_id[:40]} is not there any more: upload it again")
+        with self._files.local(stored) as path:
+            yield InputFile(stored.name, stored.media_type, stored.size, path)
+
+    @property
+    def _files(self) -> Storage:
+        if self._storage is None:
+            raise LookupError(
+                "there is nowhere to keep files here: give one, as in "
+                "Progress(sink, files=LocalStorage(Path('files'))) with LocalStorage from progress.storage"
+            )
+        return self._storage
 
     @property
     def cancelled(self) -> bool:

@@ -5,11 +5,14 @@ import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from pydantic import BaseModel
 
+from progress.events import encode_json
 from progress.jobs import Json
+from tasks.fields import FORMAT, files_in
 from tasks.progress import Progress
 
 TaskFunction = Callable[[Any, Progress], Any]
@@ -38,6 +41,17 @@ class Kind:
     def input_schema(self) -> Json:
         """JSON Schema of the input."""
         return self.input_model.model_json_schema()
+
+    @cached_property
+    def takes_files(self) -> bool:
+        """Whether an input may name files."""
+        return FORMAT in encode_json(self.input_schema)
+
+    def files(self, task_input: BaseModel) -> list[tuple[str, str]]:
+        """The files that a validated input names: (dotted path, id) of each."""
+        if not self.takes_files:
+            return []
+        return [(".".join(map(str, place)), str(file_id)) for place, file_id in files_in(task_input)]
 
     def validate(self, value: Any) -> BaseModel:
         """The input as its model. Raises pydantic.ValidationError."""

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.requests import Request
 
-from progress.errors import JobConflict, JobNotFound, StoreUnavailable
+from progress.errors import JobConflict, JobNotFound, StorageUnavailable, StoreUnavailable
 from progress.hub import RETRY_S, HubClosing
 from progress.jobs import Job, Status
+from progress.storage import delete_artifacts
 from server.auth import OwnerDep
 from server.errors import invalid, made_but_unavailable, responses
 from server.handover import open_stream
@@ -198,7 +199,10 @@ async def retry(job: JobDep, state: StateDep, _owner: OwnerDep) -> Response:
     responses=responses(401, 404, 409, 503),
 )  # fmt: skip
 async def delete(job_id: str, state: StateDep, _owner: OwnerDep) -> None:
-    """Its record and log go. One that still waits is cancelled first; one that runs cannot be deleted."""
+    """Its record, log and artifacts go. One that still waits is cancelled first; one that runs cannot be deleted."""
     if not is_job_id(job_id):
         raise JobNotFound(job_id[:40])
     await state.store.delete(job_id)
+    # What cannot be removed just now the janitor will: the job is gone.
+    with contextlib.suppress(StorageUnavailable):
+        await state.files.run(delete_artifacts, state.files.storage, job_id)

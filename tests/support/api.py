@@ -1,8 +1,10 @@
 """The API over the in-memory twin: a queue that notes what it is given, and a worker's side to write with."""
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from progress.commands import Waiting
 from progress.hub import Hub
 from progress.settings import Settings
+from progress.storage import LocalStorage
 from progress.store import Store
 from progress.testing import Memory, MemoryListener
 from server.app import create_app
 from server.direct import LiveDoor
+from server.filing import Filing
 from server.handover import Outermost
 from server.state import State
 from server.submission import Submissions
@@ -134,9 +138,11 @@ async def api_with(*, queue: FakeQueue | None = None, **fields: Any) -> AsyncIte
     memory, queue = Memory(), queue or FakeQueue()
     chosen, listener = settings(**fields), memory.listener()
     store = Store.with_settings(memory.async_executor, chosen)
-    state = State(chosen, store, Hub(store, listener), queue, Submissions(store, queue, chosen))
-    app = create_app(state)
-    async with app.router.lifespan_context(app):
-        api = Api(app, state, memory, listener, queue)
-        async with api.client:
-            yield api
+    with tempfile.TemporaryDirectory(prefix="jobcast-files-") as folder:
+        files = Filing(LocalStorage(Path(folder)))
+        state = State(chosen, store, Hub(store, listener), queue, Submissions(store, queue, chosen, files), files)
+        app = create_app(state)
+        async with app.router.lifespan_context(app):
+            api = Api(app, state, memory, listener, queue)
+            async with api.client:
+                yield api

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from progress.errors import AttemptOver, JobCancelled
 from progress.events import MAIN_CHANNEL, Draft
+from progress.storage import LocalStorage, add_file, artifacts, find_artifact, read
+from tasks.errors import TaskError
 from tasks.progress import MESSAGE_CHARS, PrintSink, Progress, Resumed
 
 
@@ -149,3 +152,49 @@ def test_a_script_may_run_a_task_and_see_what_it_reports(capsys: pytest.CaptureF
     progress.checkpoint({"page": 3})
     assert not progress.cancelled
     assert capsys.readouterr().out == 'hello world\n{"type":"progress","fraction":0.5}\n'
+
+
+def test_an_artifact_is_stored_and_then_told(sink: ListSink, tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    progress = Progress(sink, files=storage, job_id="a-b", attempt=2)
+    progress.artifact("a b?.png", b"\x89PNG\r\n\x1a\n")
+    stored = find_artifact(storage, "a-b", "a b?.png")
+    assert stored
+    told = {"name": "a b?.png", "media_type": "image/png", "size": 8, "url": "/v1/jobs/a-b/artifacts/a%20b%3F.png"}
+    assert sink.events == [("artifact", told)]
+    assert read(storage, stored) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_an_artifact_may_be_a_file_and_have_a_type_of_its_own(sink: ListSink, tmp_path: Path) -> None:
+    (tmp_path / "drawn").write_text("<svg/>")
+    Progress(sink, files=LocalStorage(tmp_path)).artifact("a.svg", tmp_path / "drawn", "image/svg+xml")
+    ((_, told),) = sink.events
+    assert (told["media_type"], told["size"]) == ("image/svg+xml", 6)
+
+
+def test_an_attempt_that_is_over_stores_nothing(sink: ListSink, tmp_path: Path) -> None:
+    sink.over = JobCancelled()
+    storage = LocalStorage(tmp_path)
+    with pytest.raises(JobCancelled):
+        Progress(sink, files=storage, job_id="a").artifact("a", b"")
+    assert (list(artifacts(storage, "a")), sink.events) == ([], [])
+
+
+def test_a_file_is_there_for_reading(sink: ListSink, tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    with Progress(sink, files=storage).file(add_file(storage, b"hello", "a.pdf")) as file:
+        assert (file.name, file.media_type, file.size, file.path.read_bytes()) == ("a.pdf", "text/plain", 5, b"hello")
+
+
+def test_a_file_that_is_gone_ends_the_job(sink: ListSink, tmp_path: Path) -> None:
+    with (
+        pytest.raises(TaskError, match="upload it again") as gone,
+        Progress(sink, files=LocalStorage(tmp_path)).file("01a20103-7185-7369-83dc-a7eae9770ba9"),
+    ):
+        pass
+    assert (gone.value.code, gone.value.retryable) == ("file_gone", False)
+
+
+def test_without_a_storage_an_artifact_says_what_to_do(sink: ListSink) -> None:
+    with pytest.raises(LookupError, match=r"Progress\(sink, files=LocalStorage"):
+        Progress(sink).artifact("a", b"")

@@ -1,0 +1,35 @@
+"""Files: bytes that clients bring and jobs make, in a directory or in S3, each with a record beside it. No Redis."""
+
+from progress.storage.blobs import Storage, Stored, Writer, put, read
+from progress.storage.local import LocalStorage
+from progress.storage.opening import open_storage
+from progress.storage.shelves import (
+    FILE_ID,
+    add_artifact,
+    add_file,
+    artifact_url,
+    artifacts,
+    delete_artifacts,
+    file_key,
+    find_artifact,
+    find_file,
+)
+
+__all__ = [
+    "FILE_ID",
+    "LocalStorage",
+    "Storage",
+    "Stored",
+    "Writer",
+    "add_artifact",
+    "add_file",
+    "artifact_url",
+    "artifacts",
+    "delete_artifacts",
+    "file_key",
+    "find_artifact",
+    "find_file",
+    "open_storage",
+    "put",
+    "read",
+]
