@@ -36,6 +36,7 @@ class NewJob:
     """What is asked for, validated: everything that ``create.lua`` writes into a record.
 
     Durations are in seconds. ``priority`` is 0–9, 9 the most urgent. ``owner`` names the API key, if any.
+    ``webhook`` is the URL that is told of the job's end, ``webhook_events`` which ends, comma-separated (None: all).
     """
 
     kind: str
@@ -48,6 +49,7 @@ class NewJob:
     timeout_s: float | None = None
     cancel_after_s: float | None = None
     webhook: str | None = None
+    webhook_events: str | None = None
     metadata: Json = field(default_factory=dict)
     retry_of: str | None = None
     owner: str | None = None
@@ -78,6 +80,7 @@ class Job:
     timeout_s: float | None = None
     cancel_after_s: float | None = None
     webhook: str | None = None
+    webhook_events: str | None = None
     cancel_requested: bool = False
     worker: str | None = None
     voids: str = ""

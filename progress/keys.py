@@ -17,6 +17,8 @@ and queues, and the channel of its events.
 | leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
 | unread | sorted set | jobs to be cancelled unless somebody reads them, by the epoch ms | while not empty |
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
+| deliveries | sorted set | ended jobs whose webhook is to be told, by the epoch ms of the next try | while not empty |
+| tries:ID | list | what became of each delivery of a job, as JSON, the last MAX_TRIES of them | as long as the record |
 | holders:MACHINE | set | processes there that have taken jobs | HOLDERS_TTL_S, while its workers look |
 | workers:QUEUE | sorted set | workers that serve the queue, by the epoch ms until which that holds | PRESENCE_TTL_S |
 | sweeper | string | the worker that sweeps | half a lease, within SWEEPER_TTL_MS |
@@ -47,6 +49,8 @@ DUE: Final = f"{PREFIX}due"
 LEASES: Final = f"{PREFIX}leases"
 EXPIRY: Final = f"{PREFIX}expiry"
 UNREAD: Final = f"{PREFIX}unread"
+DELIVERIES: Final = f"{PREFIX}deliveries"
+TRIES: Final = f"{PREFIX}tries:"
 PULSE: Final = f"{PREFIX}pulse"
 GRACE: Final = f"{PREFIX}grace"
 HOLDERS: Final = f"{PREFIX}holders:"
@@ -71,6 +75,7 @@ PASSED_TTL_S: Final = 60
 PULSE_TTL_S: Final = 3_600
 HOLDERS_TTL_S: Final = 3_600
 DELETED_TTL_S: Final = 3_600
+MAX_TRIES: Final = 50
 SETTLE_MS: Final = 3_000
 ALIVE_MS: Final = 500
 FIGURES_PART_MS: Final = 300_000
@@ -142,6 +147,9 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "leases": LEASES,
         "expiry": EXPIRY,
         "unread": UNREAD,
+        "deliveries": DELIVERIES,
+        "tries": TRIES,
+        "max_tries": str(MAX_TRIES),
         "pulse": PULSE,
         "grace": GRACE,
         "holders": HOLDERS,

@@ -11,6 +11,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from progress.errors import InvalidSettings
+from progress.signing import key_of
+from progress.targets import Targets
 
 PREFIX: Final = "JOBCAST_"
 DOTENV: Final = ".env"
@@ -85,14 +87,34 @@ class Settings(BaseSettings):
     api_keys: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, repr=False, description="`name:key` pairs, comma-separated"
     )
+    webhook_secret: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), repr=False, description="`whsec_…`, signs what webhooks are sent; more, after spaces, while one is changed"
+    )
+    webhook_allow_private: Names = Field(
+        (), description="hosts, addresses and networks beside the Internet that webhooks may go to, comma-separated"
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="of every process")
 
-    @field_validator("tasks", mode="before")
+    @field_validator("tasks", "webhook_allow_private", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("webhook_allow_private")
+    @classmethod
+    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Targets.of(value)
+        return value
+
+    @field_validator("webhook_secret", mode="before")
+    @classmethod
+    def _secrets(cls, value: Any) -> Any:
+        secrets = tuple(value.split()) if isinstance(value, str) else value
+        for secret in secrets:
+            key_of(secret)
+        return secrets
 
     @field_validator("api_keys", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 from progress import commands
 from progress.commands import Health, Lifetimes, LogPage
 from progress.connect import AsyncExecutor
+from progress.deliveries import Deliveries
 from progress.errors import IdempotencyConflict, JobConflict, JobNotFound
 from progress.events import encode_json
 from progress.jobs import Job, NewJob
@@ -28,6 +29,7 @@ class Store:
     def __init__(self, executor: AsyncExecutor, lifetimes: Lifetimes) -> None:
         self._executor = executor
         self._lifetimes = lifetimes
+        self.deliveries = Deliveries(executor)
         self._unsynced: Unsynced[commands.Command[Any]] = Unsynced()
         # By owner and idempotency key, for as long as they are kept.
         self._made: WeakValueDictionary[tuple[str | None, str], commands.CreateJob] = WeakValueDictionary()

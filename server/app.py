@@ -21,7 +21,7 @@ from server.encoding import IDLE_S
 from server.filing import Filing
 from server.guard import BodyGuard, PageHeaders
 from server.posting import Posting
-from server.routes import artifacts, events, figures, files, jobs, service, sockets
+from server.routes import artifacts, deliveries, events, figures, files, jobs, service, sockets
 from server.routes.docs import docs_route
 from server.state import State, keep_awake
 from server.submission import Submissions
@@ -68,7 +68,7 @@ def create_app(state: State) -> FastAPI:
     )
     app.state.jobcast = state
     errors.install(app)
-    for module in (jobs, artifacts, files, events, figures, service, sockets):
+    for module in (jobs, deliveries, artifacts, files, events, figures, service, sockets):
         app.include_router(module.router)
     app.add_middleware(Direct, state=state)
     app.add_middleware(Posting, state=state)

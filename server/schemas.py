@@ -3,17 +3,19 @@
 import json
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from progress.events import encode_json, rfc3339
 from progress.jobs import MAX_LEVELS, Job, Json, Status, too_deep
+from progress.targets import MAX_URL
 from tasks.registry import Kind
 
 HINT_AFTER_MS = 5000
 MAX_METADATA_BYTES = 16 * 1024
 MAX_DELAY_S = 365 * 24 * 3600
+End = Literal["succeeded", "failed", "cancelled"]
 QUEUE_NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
@@ -25,6 +27,19 @@ class OnDisconnect(BaseModel):
     cancel_after_s: Annotated[
         float, Field(ge=1, le=24 * 3600, description="Cancelled after this long without a reader")
     ]
+
+
+class Webhook(BaseModel):
+    """Who is to be told of a job's end, and of which ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/jobs"])]
+    events: Annotated[list[End] | None, Field(min_length=1, description="All where absent")] = None
+
+
+def _url_alone(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
 
 
 class JobRequest(BaseModel):
@@ -40,6 +55,11 @@ class JobRequest(BaseModel):
     max_attempts: Annotated[int | None, Field(ge=1, le=100)] = None
     timeout_s: Annotated[float | None, Field(gt=0, le=24 * 3600, description="Longest time of one attempt")] = None
     on_disconnect: Annotated[OnDisconnect | None, Field(description="It goes on where absent")] = None
+    webhook: Annotated[
+        Webhook | None,
+        BeforeValidator(_url_alone, json_schema_input_type=Webhook | str | None),
+        Field(description="Told of the job's end; a URL alone will do"),
+    ] = None
     metadata: Annotated[Json, Field(description="Yours; given back as it is")] = Field(default_factory=dict)
 
     @field_validator("priority", "delay_s", "max_attempts", "timeout_s", mode="before")

@@ -13,9 +13,10 @@ from progress.events import encode_json
 from progress.jobs import Job, Json, NewJob
 from progress.settings import Settings
 from progress.store import Store, Submitted
+from progress.targets import RefusedTarget, Targets
 from server.errors import invalid, invalid_input
 from server.filing import Filing
-from server.schemas import JobRequest
+from server.schemas import JobRequest, Webhook
 from server.sender import Sender
 from tasks.queue import JobQueue
 
@@ -64,6 +65,8 @@ class Submissions:
             max_attempts=job.max_attempts,
             timeout_s=job.timeout_s,
             cancel_after_s=job.cancel_after_s,
+            webhook=job.webhook,
+            webhook_events=job.webhook_events,
             metadata=job.metadata,
             retry_of=job.id,
         )
@@ -95,6 +98,7 @@ class Submissions:
             task_input = kind.validate(request.input)
         except ValidationError as error:
             raise invalid_input(error, "input") from None
+        webhook = self._webhook(request)
         new = NewJob(
             kind.name,
             request.input,
@@ -104,10 +108,23 @@ class Submissions:
             max_attempts=request.max_attempts or kind.max_attempts or self._settings.max_attempts,
             timeout_s=request.timeout_s or kind.timeout_s,
             cancel_after_s=request.on_disconnect.cancel_after_s if request.on_disconnect else None,
+            webhook=webhook.url if webhook else None,
+            webhook_events=",".join(webhook.events) if webhook and webhook.events else None,
             metadata=request.metadata,
             owner=owner,
         )
         return new, kind.files(task_input)
+
+    def _webhook(self, request: JobRequest) -> Webhook | None:
+        if request.webhook is None:
+            return None
+        if not self._settings.webhook_secret:
+            raise invalid("webhook", "this server has no JOBCAST_WEBHOOK_SECRET to sign what it would send")
+        try:
+            Targets.of(self._settings.webhook_allow_private).check(request.webhook.url)
+        except RefusedTarget as error:
+            raise invalid("webhook.url", str(error)) from None
+        return request.webhook
 
 
 def sorted_json(request: JobRequest) -> Json:

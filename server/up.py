@@ -3,11 +3,12 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from progress import signing
 from progress.settings import Settings
 from server import programs
 from server.console import Console
@@ -54,6 +55,8 @@ class Launcher(Stages):
         env["JOBCAST_LLM_BASE_URL"] = await self._model()
         if not self._settings.llm_base_url:
             env["JOBCAST_LLM_CONTINUES"] = "1"
+        if not self._settings.webhook_secret:
+            env["JOBCAST_WEBHOOK_SECRET"] = kept_secret(self._data / "webhook_secret", self._console.say)
         # Together, since each is seconds of imports; two stages, since readers leave before workers do.
         await asyncio.gather(
             self._start(programs.workers(env, self._data, self._settings)), self._start([programs.api(env, url)])
@@ -77,6 +80,15 @@ class Launcher(Stages):
         port = free_port()
         await self._start([programs.model(port)])
         return programs.model_url(port)
+
+
+def kept_secret(path: Path, say: Callable[[str], None]) -> str:
+    """The secret that signs webhooks, made where there is none yet."""
+    path.touch(mode=0o600)
+    if not path.read_text().strip():
+        path.write_text(signing.new_secret() + "\n")
+        say(f"jobcast: webhooks are signed with the secret in {path}")
+    return path.read_text().strip()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tasks import alone
 from tasks.app import HOUSEKEEPING, RUN, default_app
 from tasks.attempt import patiently, runner, worker_name
 from tasks.broker import is_redis
+from tasks.deliverer import Deliverer
 from tasks.drain import drain
 from tasks.pool import Upkeep
 from tasks.queue import CeleryQueue
@@ -22,7 +23,8 @@ from tasks.transport import AFTER_TIMEOUT
 logger = logging.getLogger(__name__)
 app = default_app()
 app.steps["worker"].add(Upkeep)
-_sweepers: list[tuple[Sweeper, CeleryQueue]] = []
+_beside: list[tuple[Sweeper, Deliverer, CeleryQueue]] = []
+"""What runs beside the jobs in a worker's main process."""
 
 
 @app.task(name=RUN)  # type: ignore[untyped-decorator]  # Celery has no types
@@ -64,7 +66,9 @@ def _ready(sender: Any, **_: Any) -> None:
     queue = CeleryQueue(sender.app, settings)
     sweeper = Sweeper(runner(settings).claims, queue, worker_name(), served)
     sweeper.start()
-    _sweepers.append((sweeper, queue))
+    deliverer = Deliverer(settings)
+    deliverer.start()
+    _beside.append((sweeper, deliverer, queue))
     collector.spare()
     logger.info("worker ready: %s", ", ".join(served))
 
@@ -77,7 +81,8 @@ def _stopping(**_: Any) -> None:
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _stopped(**_: Any) -> None:
     # Not before: jobs that are handed back are enqueued again by a sweeper, which may be this one.
-    while _sweepers:
-        sweeper, queue = _sweepers.pop()
+    while _beside:
+        sweeper, deliverer, queue = _beside.pop()
+        deliverer.close()
         sweeper.close()
         queue.close()

@@ -21,6 +21,16 @@ from progress.commands.attempts import (
     joined,
 )
 from progress.commands.command import Arg, Command, R, Script, script
+from progress.commands.deliveries import (
+    DeliveryLog,
+    Due,
+    PutBackDeliveries,
+    ReadDeliveries,
+    Redeliver,
+    SettleDelivery,
+    TakeDeliveries,
+    Tried,
+)
 from progress.commands.figures import Counted, ReadFigures
 from progress.commands.jobs import (
     Ahead,
@@ -70,6 +80,8 @@ __all__ = [
     "Created",
     "DeleteJob",
     "Deleted",
+    "DeliveryLog",
+    "Due",
     "FinishAttempt",
     "Finished",
     "Granted",
@@ -82,16 +94,22 @@ __all__ = [
     "LongWaiting",
     "Outcome",
     "Part",
+    "PutBackDeliveries",
     "QueueHealth",
     "R",
+    "ReadDeliveries",
     "ReadFigures",
     "ReadHeads",
     "ReadHealth",
     "ReadJob",
     "ReadLog",
+    "Redeliver",
     "Script",
+    "SettleDelivery",
     "Spread",
     "Sweep",
+    "TakeDeliveries",
+    "Tried",
     "Waiting",
     "Watched",
     "WorkerSeen",

@@ -81,6 +81,7 @@ class CreateJob(Command[Created]):
             "timeout_s": job.timeout_s,
             "cancel_after_s": job.cancel_after_s,
             "webhook": job.webhook,
+            "webhook_events": job.webhook_events,
             "retry_of": job.retry_of,
             "owner": job.owner,
         }
@@ -231,7 +232,7 @@ class Ahead(Spread[int]):
 
 
 _NUMBERS = ("priority", "attempt", "max_attempts", "created_at", "last_seq", "started_at", "finished_at", "due_at")
-_TEXTS = ("voids", "id", "kind", "status", "queue", "retry_of", "webhook", "worker")
+_TEXTS = ("voids", "id", "kind", "status", "queue", "retry_of", "webhook", "webhook_events", "worker")
 _SECONDS = ("timeout_s", "cancel_after_s")
 _JSON = ("input", "metadata", "progress", "result", "error", "checkpoint")
 

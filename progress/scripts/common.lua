@@ -203,7 +203,7 @@ end
 
 -- Ends a job: its last event, its status, and when record and log go.
 local function finish(id, now, attempt, status, fields)
-  local r = read(id, 'kind', 'status', 'queue', 'events_ttl_s', 'result_ttl_s')
+  local r = read(id, 'kind', 'status', 'queue', 'events_ttl_s', 'result_ttl_s', 'webhook', 'webhook_events')
   local seq = write(id, now, attempt, {status, fields})
   redis.call('HSET', KEY.job .. id, 'finished_at', now)
   set_status(id, r[1], r[2], status)
@@ -221,6 +221,7 @@ local function finish(id, now, attempt, status, fields)
   redis.call('EXPIRE', KEY.log .. id, r[4])
   redis.call('EXPIRE', KEY.job .. id, r[5])
   redis.call('ZADD', KEY.expiry, now + tonumber(r[5]) * 1000, id .. ' ' .. r[1] .. ' ' .. status)
+  if r[6] and (not r[7] or string.find(r[7], status, 1, true)) then redis.call('ZADD', KEY.deliveries, now, id) end
   return seq
 end
 

@@ -22,6 +22,7 @@ for _, k in ipairs({r[3], ''}) do
   redis.call('ZREM', index(k, r[1]), id)
 end
 redis.call('ZREM', KEY.expiry, id .. ' ' .. r[3] .. ' ' .. r[1])
-redis.call('DEL', KEY.job .. id, KEY.log .. id)
+redis.call('ZREM', KEY.deliveries, id)
+redis.call('DEL', KEY.job .. id, KEY.log .. id, KEY.tries .. id)
 bury()
 return 'deleted'

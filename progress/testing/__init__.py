@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from progress.commands import Command
 from progress.errors import StoreUnavailable
 from progress.listener import Batch
-from progress.testing import attempts, jobs, workers
+from progress.testing import attempts, deliveries, jobs, workers
 from progress.testing.keyspace import Keyspace
 
 __all__ = ["Memory", "MemoryListener"]
@@ -36,6 +36,8 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
         ),
         *(workers.sweep, workers.waiting, workers.worker_seen, workers.health, workers.holders, workers.bury),
         *(workers.ahead, workers.figures),
+        *(deliveries.take_deliveries, deliveries.settle_delivery, deliveries.put_back_deliveries),
+        *(deliveries.redeliver, deliveries.read_deliveries),
     )
 }
 

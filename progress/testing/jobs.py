@@ -94,9 +94,9 @@ def delete(space: Keyspace, job_id: str, again: str) -> Any:
     for status in ("", job["status"]):
         space.delist(job_id, job["kind"], status)
     space.expiry.pop(f"{job_id} {job['kind']} {job['status']}", None)
-    for place in (space.jobs, space.logs):
+    for place in (space.jobs, space.logs, space.deliveries, space.tries):
         place.pop(job_id, None)
-    for kind in ("jobs", "logs"):
+    for kind in ("jobs", "logs", "tries"):
         space.ttls.pop((kind, job_id), None)
     _bury(space, job_id, now)
     return "deleted"

@@ -44,6 +44,8 @@ class Keyspace:
         self.figures: dict[str, int] = defaultdict(int)
         self.figure_parts: dict[str, dict[str, int]] = {}
         self.codes: set[str] = set()
+        self.deliveries: Scores = {}
+        self.tries: dict[str, list[str]] = {}
         self.run_id = "00000001"
         self.server = ""
         self.unsettled = 0
@@ -190,6 +192,8 @@ class Keyspace:
         self.ttls["logs", job_id] = clock + int(job["events_ttl_s"]) * 1000
         self.ttls["jobs", job_id] = clock + kept_ms
         self.expiry[f"{job_id} {job['kind']} {status}"] = now + kept_ms
+        if "webhook" in job and status in job.get("webhook_events", status):
+            self.deliveries[job_id] = now
         return seq
 
     def counted(self, job: Record) -> int:
@@ -269,3 +273,9 @@ class Keyspace:
 def flat(job: Record, names: tuple[str, ...] = ()) -> list[str]:
     """A record as HGETALL lists it: name, value, name, value, …"""
     return [part for name in names or job if name in job for part in (name, job[name])]
+
+
+def up_to(scores: Scores, now: int, limit: int) -> list[str]:
+    """The members of a sorted set with scores up to ``now``, in their order, as ZRANGEBYSCORE gives them."""
+    due = [name for name, score in scores.items() if score <= now]
+    return sorted(due, key=lambda name: (scores[name], name))[:limit]

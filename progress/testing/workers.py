@@ -8,7 +8,7 @@ from typing import Any
 
 from progress import keys
 from progress.commands.figures import OPEN_STATUSES
-from progress.testing.keyspace import Keyspace
+from progress.testing.keyspace import Keyspace, up_to
 
 
 def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, _pulse_ttl_s: str) -> Any:
@@ -23,7 +23,7 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
         return [0, []]
     space.sweeper = (worker, now + int(lock_ms))
     found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
-    for job_id in _up_to(space.unread, now, int(limit)):
+    for job_id in up_to(space.unread, now, int(limit)):
         del space.unread[job_id]
         job = space.jobs[job_id]
         asked = job.get("cancel_requested", "")
@@ -36,7 +36,7 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
 
 
 def _take_due(space: Keyspace, now: int, limit: int) -> list[str]:
-    taken = _up_to(space.due, now, limit)
+    taken = up_to(space.due, now, limit)
     for job_id in taken:
         del space.due[job_id], space.jobs[job_id]["due_at"]
         space.enter_queue(space.jobs[job_id], now)
@@ -44,21 +44,16 @@ def _take_due(space: Keyspace, now: int, limit: int) -> list[str]:
 
 
 def _take_lost(space: Keyspace, now: int, limit: int) -> list[str]:
-    lost = [job_id for job_id in _up_to(space.leases, now, limit) if space.is_lost(job_id, now)]
+    lost = [job_id for job_id in up_to(space.leases, now, limit) if space.is_lost(job_id, now)]
     return [job_id for job_id in lost if space.lose(space.jobs[job_id], now)]
 
 
 def _forget_expired(space: Keyspace, now: int, limit: int) -> None:
-    for gone in _up_to(space.expiry, now, limit):
+    for gone in up_to(space.expiry, now, limit):
         del space.expiry[gone]
         job_id, kind, status = gone.split(" ")
         for listed in ("", status):
             space.delist(job_id, kind, listed)
-
-
-def _up_to(scores: dict[str, float], now: int, limit: int) -> list[str]:
-    due = [name for name, score in scores.items() if score <= now]
-    return sorted(due, key=lambda name: (scores[name], name))[:limit]
 
 
 def _triples(space: Keyspace, job_ids: list[str]) -> list[str]:

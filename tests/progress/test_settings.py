@@ -148,3 +148,26 @@ def test_a_process_reads_its_settings_once(monkeypatch: pytest.MonkeyPatch) -> N
         assert current() is first
     finally:
         current.cache_clear()
+
+
+def test_secrets_of_webhooks_are_parted_by_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = "whsec_" + "A" * 44, "whsec_" + "B" * 32
+    monkeypatch.setenv("JOBCAST_WEBHOOK_SECRET", f" {new}  {old}")
+    monkeypatch.setenv("JOBCAST_WEBHOOK_ALLOW_PRIVATE", "hooks.lan, 10.0.0.0/8,::1")
+    settings = load()
+    assert settings.webhook_secret == (new, old)
+    assert settings.webhook_allow_private == ("hooks.lan", "10.0.0.0/8", "::1")
+    assert new not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBHOOK_SECRET", "whsec_short"),
+        ("WEBHOOK_SECRET", "whsec_" + "A" * 44 + " other"),
+        ("WEBHOOK_ALLOW_PRIVATE", "10.0.0.0/33"),
+    ],
+)
+def test_what_webhooks_cannot_use_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"JOBCAST_{name}", value)
+    assert refused().startswith(f"JOBCAST_{name}: ")

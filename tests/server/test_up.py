@@ -12,8 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from progress.signing import key_of
 from server.embedded import LOOPBACK
 from server.exits import FAILED, OK
+from server.up import kept_secret
 from tests.server.launching import Up
 from tests.support.waiting import gone, wait_until
 
@@ -152,3 +154,13 @@ def test_the_launcher_goes_with_a_reader_that_goes(tmp_path: Path) -> None:
             assert process.wait(60) == OK
         finally:
             process.kill()
+
+
+def test_the_secret_of_webhooks_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = tmp_path / "webhook_secret"
+    secret = kept_secret(path, said.append)
+    assert key_of(secret)
+    assert kept_secret(path, said.append) == secret
+    assert path.stat().st_mode & 0o077 == 0
+    assert [str(path) in line for line in said] == [True]

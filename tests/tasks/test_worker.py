@@ -103,12 +103,12 @@ def test_a_ready_worker_says_what_it_serves_until_it_stops(
     try:
         wait_until(lambda: executor.run(ReadHealth(("llm",))).queues["llm"].workers == (attempt.worker_name(),))
         assert "worker ready: llm" in caplog.text
-        ((sweeper, _queue),) = worker._sweepers
+        ((sweeper, _deliverer, _queue),) = worker._beside
         assert gc.get_freeze_count() > SPARED
     finally:
         gc.unfreeze()
         signals.worker_shutdown.send(sender=None)
-    assert worker._sweepers == []
+    assert worker._beside == []
     assert not sweeper._thread.is_alive()
 
 
