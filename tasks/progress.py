@@ -12,6 +12,7 @@ from progress.events import MAIN_CHANNEL, Draft, encode_json
 from progress.publisher import progress_draft
 from progress.storage import Storage, add_artifact, artifact_url, find_file
 from tasks.errors import TaskError
+from tasks.pace import Pace, rate_text
 
 T = TypeVar("T")
 Level = Literal["debug", "info", "warning", "error"]
@@ -77,7 +78,8 @@ class Progress:
     ) -> None:
         self._sink = sink
         self._storage = files
-        self._job_id = job_id
+        self.job_id = job_id
+        self.pace = Pace()
         self.told = False
         self.resumed = resumed
         self.attempt = attempt
@@ -103,11 +105,20 @@ class Progress:
     ) -> None:
         """Publishes how far the job is: a fraction (0–1), or ``current`` of ``total``.
 
+        A count has its rate for a message and its ``eta_s`` where none is given, and many counts in a short time are
+        not all published: some ten a second, the last of ``total``, and whatever has a new step or a message.
+
         Raises:
             ValueError: a number is NaN or infinite.
         """
-        if fraction is None and current is not None and total:
-            fraction = current / total
+        if current is not None:
+            is_new = self.pace.count(current, step)
+            if not (is_new or message or current == total or self.pace.is_due()):
+                return
+            message = message or rate_text(self.pace.rate)
+            eta_s = self.pace.eta_s(total) if eta_s is None else eta_s
+            if fraction is None and total:
+                fraction = current / total
         self._sink.event(
             progress_draft(fraction, step=step, message=message, current=current, total=total, eta_s=eta_s)
         )
@@ -154,14 +165,14 @@ class Progress:
         if self._sink.over:
             # What a stale attempt makes, nobody is told of: so it is not to be found either.
             raise self._sink.over.with_traceback(None)
-        stored = add_artifact(self._files, self._job_id, self.attempt, name, data, media_type)
+        stored = add_artifact(self.storage, self.job_id, self.attempt, name, data, media_type)
         self._sink.event(
             Draft.of(
                 "artifact",
                 name=stored.name,
                 media_type=stored.media_type,
                 size=stored.size,
-                url=artifact_url(self._job_id, stored.name),
+                url=artifact_url(self.job_id, stored.name),
             )
         )
 
@@ -173,14 +184,15 @@ class Progress:
             TaskError: there is none (``file_gone``): it was deleted, or has expired.
             progress.errors.StorageUnavailable: it cannot be read just now.
         """
-        stored = find_file(self._files, file_id)
+        stored = find_file(self.storage, file_id)
         if stored is None:
             raise TaskError("file_gone", f"the file {file_id[:40]} is not there any more: upload it again")
-        with self._files.local(stored) as path:
+        with self.storage.local(stored) as path:
             yield InputFile(stored.name, stored.media_type, stored.size, path)
 
     @property
-    def _files(self) -> Storage:
+    def storage(self) -> Storage:
+        """Where files and artifacts are kept. Raises LookupError where a script has given none."""
         if self._storage is None:
             raise LookupError(
                 "there is nowhere to keep files here: give one, as in "

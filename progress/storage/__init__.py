@@ -10,9 +10,11 @@ from progress.storage.shelves import (
     artifact_url,
     artifacts,
     delete_artifacts,
+    delete_parts,
     file_key,
     find_artifact,
     find_file,
+    part_key,
 )
 
 __all__ = [
@@ -26,10 +28,12 @@ __all__ = [
     "artifact_url",
     "artifacts",
     "delete_artifacts",
+    "delete_parts",
     "file_key",
     "find_artifact",
     "find_file",
     "open_storage",
+    "part_key",
     "put",
     "read",
 ]

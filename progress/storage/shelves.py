@@ -12,6 +12,7 @@ from progress.storage.blobs import Storage, Stored, put
 
 FILES: Final = "files"
 JOBS: Final = "jobs"
+PARTS: Final = "parts"
 MAX_NAME: Final = 128
 FILE_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NOT_IN_NAMES: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -65,6 +66,11 @@ def add_artifact(
     return put(storage, artifact_key(job_id, attempt, name), data, name, media_type)
 
 
+def part_key(job_id: str, attempt: int, number: int) -> str:
+    """The key of a part of what a job is still making, which its next attempt goes on from: no artifact yet."""
+    return f"{PARTS}/{job_id}/{attempt:06d}-{number:08d}"
+
+
 def find_artifact(storage: Storage, job_id: str, name: str) -> Stored | None:
     """That of the last attempt which has made one of this name. May raise StorageUnavailable."""
     digest = artifact_key(job_id, 0, name).rpartition("/")[2]
@@ -80,5 +86,11 @@ def artifacts(storage: Storage, job_id: str) -> Iterator[Stored]:
 
 
 def delete_artifacts(storage: Storage, job_id: str) -> int:
-    """Removes them all, and says how many there were."""
+    """Removes them all, also what was to become one, and says how many there were."""
+    delete_parts(storage, job_id)
     return storage.delete(f"{JOBS}/{job_id}")
+
+
+def delete_parts(storage: Storage, job_id: str) -> None:
+    """Removes what was to become an artifact."""
+    storage.delete(f"{PARTS}/{job_id}")

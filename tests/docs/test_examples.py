@@ -19,7 +19,7 @@ from tests.support.live import NO_TLS, Live
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
-API, TASKS = ROOT / "docs/api.md", ROOT / "docs/tasks.md"
+API, KINDS, TASKS = ROOT / "docs/api.md", ROOT / "docs/kinds.md", ROOT / "docs/tasks.md"
 FREE = {"queues", "metadata", "result"}
 """Members whose names depend on what runs."""
 
@@ -58,6 +58,12 @@ def test_every_request_of_the_api_page_is_answered_as_it_says(live: Live, tmp_pa
         assert shown is None or seen.strip()
         if shown:
             check(shown.language, shown.text, seen)
+
+
+def test_every_job_of_the_page_on_kinds_succeeds(live: Live, tmp_path: Path) -> None:
+    examples = [text for text, _ in shell(KINDS)]
+    seen = run_blocks(examples, live.url, tmp_path)
+    assert [json.loads(answer)["status"] for answer in seen] == ["succeeded"] * len(examples)
 
 
 def test_the_websocket_example_reads_a_job(live: Live, tmp_path: Path) -> None:

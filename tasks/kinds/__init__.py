@@ -1,0 +1,1 @@
+"""The kinds of job that come with Jobcast, one a module."""

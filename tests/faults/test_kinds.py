@@ -1,0 +1,80 @@
+"""The kinds that come with Jobcast, each killed in the middle: the result is that of an undisturbed run."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tasks.sentiment.training import trained
+from tests.faults.crew import Crew, guests
+from tests.support.live import Live
+from tests.support.waiting import wait_until
+
+pytest.importorskip("sklearn")
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+TEXTS: Final = 10_000
+DIFFERENT: Final = 100
+WORDS: Final = ("good", "awful", "lovely", "dull", "quick", "rude", "warm", "broken", "fine", "late")
+KEPT: Final = 2
+"""Once so many parts are in the storage, a checkpoint that counts the first one is in the log."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A Jobcast with a worker that computes, started again when it is killed."""
+    files = tmp_path_factory.mktemp("files")
+    with Live(model=False, LEASE_S="2", STORAGE_URL=files.as_uri()) as live, guests(live):
+        live.start_api()
+        with Crew(live, ("default", "prefork", 1)):
+            yield live
+
+
+def upload(live: Live, name: str, data: bytes) -> str:
+    with live.client() as client:
+        return str(client.post("/v1/files", params={"name": name}, content=data).raise_for_status().json()["id"])
+
+
+def artifact(live: Live, job_id: str, name: str) -> list[dict[str, Any]]:
+    with live.client() as client:
+        text = client.get(f"/v1/jobs/{job_id}/artifacts/{name}").raise_for_status().text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def parts(live: Live, job_id: str) -> list[Path]:
+    """What a job has kept of what it makes."""
+    return list(Path(unquote(urlsplit(live.settings["STORAGE_URL"]).path), "parts", job_id).glob("*.json"))
+
+
+def counted(live: Live, job_id: str, attempt: int) -> list[int]:
+    """What an attempt has counted so far."""
+    events = live.events(job_id, types="progress")
+    return [event["current"] for event in events if "current" in event and event["attempt"] == attempt]
+
+
+def strike(live: Live, job_id: str) -> None:
+    """Kills the process that runs a job."""
+    worker = [event for event in live.events(job_id) if event["type"] == "started"][-1]["worker"]
+    os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+
+
+def test_scores_of_ten_thousand_texts_go_on_where_they_were(house: Live) -> None:
+    some = [" ".join(WORDS[number * place % 10] for place in range(3, 23)) for number in range(DIFFERENT)]
+    expected = [round(score, 4) for score in trained().score(some)] * (TEXTS // DIFFERENT)
+    file = upload(house, "texts.txt", "\n".join(some * (TEXTS // DIFFERENT)).encode())
+    job_id = house.submit("score", {"file": file, "batch": 100})
+    wait_until(lambda: len(parts(house, job_id)) >= KEPT, 60)
+    strike(house, job_id)
+    job = house.job(job_id, 60)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2), job
+    assert counted(house, job_id, 2)[0] > 0, "it began anew"
+    assert job["result"]["count"] == TEXTS
+    assert job["result"]["positive"] == sum(score >= 0.5 for score in expected)
+    assert job["result"]["mean"] == pytest.approx(sum(expected) / TEXTS, abs=1e-4)
+    scores = [(line["index"], line["score"]) for line in artifact(house, job_id, "scores.jsonl")]
+    assert scores == list(enumerate(expected))
