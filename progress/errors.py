@@ -1,6 +1,8 @@
 """Every error that `progress` raises.
 
 JobcastError
+├── CollectionFull         a collection of vectors would grow too large
+├── CollectionMismatch     it holds vectors of another model, or of other dimensions
 ├── InvalidCursor          a reader's position cannot be read
 ├── InvalidSettings        a setting is unknown, malformed or contradicts another
 ├── JobNotFound            no record under this id
@@ -29,6 +31,26 @@ class InvalidCursor(JobcastError):
     def __init__(self, cursor: str) -> None:
         super().__init__(f"{cursor!r} is no position in a log: give a whole number, -1 for from now on")
         self.cursor = cursor
+
+
+class CollectionFull(JobcastError):
+    """A collection would grow larger than JOBCAST_MAX_COLLECTION_BYTES."""
+
+    def __init__(self, name: str, most_bytes: int) -> None:
+        super().__init__(
+            f"the collection {name!r} would grow larger than {most_bytes} bytes: "
+            "use another one, or raise JOBCAST_MAX_COLLECTION_BYTES"
+        )
+
+
+class CollectionMismatch(JobcastError):
+    """Vectors of one collection can be compared with each other; these could not."""
+
+    def __init__(self, name: str, model: str, dimensions: int) -> None:
+        super().__init__(
+            f"the collection {name!r} holds vectors of the model {model!r} with {dimensions} dimensions: "
+            "use another one"
+        )
 
 
 class InvalidSettings(JobcastError):

@@ -31,6 +31,9 @@ and queues, and the channel of its events.
 | figures | hash | counts of what has happened, by name, kind and label: see progress/figures.py | for ever |
 | figures:PART | hash | the same of one part of an hour | FIGURES_TTL_S |
 | codes | set | codes of errors that the figures tell apart | for ever |
+| collection:NAME | hash | version, dimensions, model, bytes of a collection | COLLECTION_TTL_S after its use |
+| vectors:NAME | hash | its items: float32, little-endian, and a label behind them, by id | the same |
+| neighbours:NAME:K | string | what was found among them: the version, a space, and what a task keeps | the same |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
 
@@ -65,6 +68,9 @@ FIGURES_PART: Final = f"{FIGURES}:"
 CODES: Final = f"{PREFIX}codes"
 LIVE: Final = f"{PREFIX}live:"
 ACTIVITY: Final = f"{PREFIX}activity"
+COLLECTION: Final = f"{PREFIX}collection:"
+VECTORS: Final = f"{PREFIX}vectors:"
+NEIGHBOURS: Final = f"{PREFIX}neighbours:"
 BROKER: Final = f"{PREFIX}broker:"
 """Prefix of the keys that Celery's broker makes, where broker and store are one server."""
 
@@ -171,6 +177,9 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "sweeper": SWEEPER,
         "live": LIVE,
         "activity": ACTIVITY,
+        "collection": COLLECTION,
+        "vectors": VECTORS,
+        "neighbours": NEIGHBOURS,
     }
     words = {name: f"'{key.replace(PREFIX, prefix_of(partition))}'" for name, key in names.items()}
     tables = {name: "{%s}" % ",".join(map(str, bounds)) for name, bounds in BOUNDS.items()}  # noqa: UP031  # braces

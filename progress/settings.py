@@ -80,6 +80,14 @@ class Settings(BaseSettings):
     llm_base_url: str = Field("", description="any OpenAI-compatible server; `up` starts the demo model where empty")
     llm_api_key: str = Field("", repr=False, description="sent to the model server as a bearer token")
     llm_model: str = Field("", description="model asked for where the input names none; else the server's first")
+    image_base_url: str = Field("", description="a server for images; LLM_BASE_URL where empty")
+    image_api_key: str = Field("", repr=False, description="sent to it; LLM_API_KEY where it is the same server")
+    image_model: str = Field("", description="model for images; the server's default where empty")
+    embed_base_url: str = Field("", description="a server for embeddings; LLM_BASE_URL where empty")
+    embed_api_key: str = Field("", repr=False, description="sent to it; LLM_API_KEY where it is the same server")
+    embed_model: str = Field("", description="model for embeddings; else the server's first with embed in its name")
+    max_collection_bytes: int = Field(67_108_864, ge=1024, description="a collection of vectors grows no larger")
+    collection_ttl_s: int = Field(2_592_000, ge=1, description="a collection that is not used goes after this")
     llm_continues: bool = Field(
         default=False, description="the model server goes on after a given text (vLLM's continue_final_message)"
     )
@@ -151,7 +159,7 @@ class Settings(BaseSettings):
             raise ValueError("give a whole path after three slashes, as in file:///var/lib/jobcast")
         return value
 
-    @field_validator("llm_base_url")
+    @field_validator("llm_base_url", "image_base_url", "embed_base_url")
     @classmethod
     def _http(cls, value: str) -> str:
         return _with_scheme(value, ("http", "https")).rstrip("/")
@@ -169,6 +177,20 @@ class Settings(BaseSettings):
         if "+cluster" in urlsplit(self.redis_url).scheme and not self.broker_url:
             raise ValueError("REDIS_URL is a cluster, which Celery cannot use as a broker: set BROKER_URL")
         return self
+
+    @property
+    def image_server(self) -> tuple[str, str]:
+        """Address and key of the server for images. A key goes to no other server than it was given for."""
+        if self.image_base_url:
+            return self.image_base_url, self.image_api_key
+        return self.llm_base_url, self.image_api_key or self.llm_api_key
+
+    @property
+    def embed_server(self) -> tuple[str, str]:
+        """Address and key of the server for embeddings; see ``image_server``."""
+        if self.embed_base_url:
+            return self.embed_base_url, self.embed_api_key
+        return self.llm_base_url, self.embed_api_key or self.llm_api_key
 
     @property
     def broker(self) -> str:

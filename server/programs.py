@@ -77,6 +77,17 @@ def model_url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}/v1"
 
 
+def model_settings(settings: Settings) -> dict[str, str]:
+    """What the others are to know of the bundled model server, where it is used."""
+    if settings.llm_base_url:
+        return {}
+    env = {"JOBCAST_LLM_CONTINUES": "1"}
+    for name in ("image", "embed"):
+        if not getattr(settings, f"{name}_base_url") and not getattr(settings, f"{name}_model"):
+            env[f"JOBCAST_{name.upper()}_MODEL"] = f"demo-{name}"
+    return env
+
+
 def workers(env: Mapping[str, str], data: Path, settings: Settings) -> list[Program]:
     """One worker for generations, which wait; one for everything else, which computes; and the scheduler."""
     # Celery warns whoever is root, at length; in a container everybody is.

@@ -53,10 +53,9 @@ class Launcher(Stages):
         env = {"JOBCAST_PORT": str(port), "JOBCAST_REDIS_URL": await self._redis()}
         env["JOBCAST_STORAGE_URL"] = self._settings.storage_url or (self._data.resolve() / "files").as_uri()
         env["JOBCAST_LLM_BASE_URL"] = await self._model()
-        if not self._settings.llm_base_url:
-            env["JOBCAST_LLM_CONTINUES"] = "1"
         if not self._settings.webhook_secret:
             env["JOBCAST_WEBHOOK_SECRET"] = kept_secret(self._data / "webhook_secret", self._console.say)
+        env |= programs.model_settings(self._settings)
         # Together, since each is seconds of imports; two stages, since readers leave before workers do.
         await asyncio.gather(
             self._start(programs.workers(env, self._data, self._settings)), self._start([programs.api(env, url)])

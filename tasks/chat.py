@@ -102,7 +102,7 @@ def read_chunk(data: str, completion: Completion) -> str:
     except ValidationError:
         raise garbage("sent something that is no chunk of a chat completion", data) from None
     if chunk.error:
-        raise refusal(_status_within(chunk.error), data)
+        raise refusal(status_within(chunk.error), data)
     if chunk.choices is None and chunk.usage is None:
         raise garbage("sent a chunk without choices", data)
     return _take(chunk, completion)
@@ -124,7 +124,7 @@ def _take(chunk: _Chunk, completion: Completion) -> str:
     return text or ""
 
 
-def _status_within(error: Any) -> int:
+def status_within(error: Any) -> int:
     """The HTTP status that an error inside a stream names as its code, else 500."""
     code = error.get("code") if isinstance(error, dict) else None
     status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 500
@@ -200,13 +200,17 @@ class _Models(BaseModel):
     data: list[_Model]
 
 
-def first_model(body: str) -> str | None:
-    """The first model in an answer of ``/models``; None where there is none, or the answer is another."""
+def listed_models(body: str) -> list[str]:
+    """The models in an answer of ``/models``, in its order; none where the answer is another."""
     try:
-        models = _Models.model_validate_json(body).data
+        return [model.id for model in _Models.model_validate_json(body).data]
     except ValidationError:
-        return None
-    return models[0].id if models else None
+        return []
+
+
+def first_model(names: list[str]) -> str | None:
+    """The first one, if there is any."""
+    return names[0] if names else None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -1,23 +1,19 @@
-"""The one client of model servers: streams chat completions from anything that speaks OpenAI's protocol."""
+"""The client of language models: streams chat completions from anything that speaks OpenAI's protocol."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from httpx_sse import EventSource
 
-from tasks.chat import ChatRequest, Completion, first_model, garbage, learn_quirk, read_chunk, refusal
+from tasks.chat import ChatRequest, Completion, first_model, learn_quirk, read_chunk
+from tasks.endpoint import Endpoint, is_stream, read_text
 from tasks.errors import ModelError
 from tasks.line import Abort, Line
 
 __all__ = ["Answer", "ChatRequest", "Completion", "LlmClient"]
 
-MAX_ERROR_BYTES: Final = 64 * 1024
-"""Most that is read of an answer that is no stream."""
-NO_LIST: Final = frozenset((404, 405, 501))
-"""What servers answer that don't list their models."""
 _DONE: Final = "[DONE]"
 
 
@@ -87,24 +83,14 @@ class LlmClient:
         read_timeout_s: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._url = _checked_url(base_url)
-        self._key = _checked_key(api_key)
+        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=None)
+        self._endpoint = Endpoint(base_url, api_key, "LLM", timeout, transport)
         self._model = model
         self._quirks: dict[str, frozenset[str]] = {}
-        self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=None)
-        self._http = httpx.Client(
-            headers={"User-Agent": "jobcast", **({"Authorization": f"Bearer {self._key}"} if self._key else {})},
-            timeout=self._timeout,
-            # A connection serves one request. Its trace then always tells which socket it is, an abort never hits
-            # another's, and none turns out to be closed already. Beside a generation, connecting takes no time.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            mounts=_past_the_proxy(self._url),
-            transport=transport,
-        )
 
     def close(self) -> None:
         """Closes all connections."""
-        self._http.close()
+        self._endpoint.close()
 
     @contextmanager
     def stream(self, request: ChatRequest, *, on_open: Callable[[Abort], None] | None = None) -> Iterator[Answer]:
@@ -118,7 +104,7 @@ class LlmClient:
                 ``model_cut`` and ``model_garbage`` are worth another attempt; ``model_refused``,
                 ``model_rejected`` and ``model_aborted`` are not.
         """
-        line = Line(str(self._url.copy_with(userinfo=b"")), self._key, self._timeout)
+        line = self._endpoint.line()
         if on_open is not None:
             on_open(line.abort)
         with line.errors():
@@ -134,95 +120,18 @@ class LlmClient:
         quirks = self._quirks.get(model, frozenset())
         while True:
             body = request.body(model, quirks)
-            response = self._send("POST", "/chat/completions", line, body)
-            if _is_stream(response):
+            response = self._endpoint.send("POST", "/chat/completions", line, body)
+            if is_stream(response):
                 self._quirks[model] = quirks
                 return response
-            text = _read_text(response)
+            text = read_text(response)
             quirk = learn_quirk(response.status_code, text, body)
             if quirk is None:
-                raise _no_stream(response, text)
+                raise self._endpoint.unexpected(response, text, "a stream")
             quirks |= {quirk}
-
-    def _send(self, method: str, path: str, line: Line, body: Any = None) -> httpx.Response:
-        line.check()
-        request = self._http.build_request(
-            method,
-            f"{self._url}{path}",
-            json=body,
-            # Compression on the way would hold tokens back.
-            headers={"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"},
-            extensions={"trace": line.trace},
-        )
-        return self._http.send(request, stream=True)
 
     def _default_model(self, line: Line) -> str:
         # Two threads may both ask at the start, which is better than one that waits for the other's slow server.
         if not self._model:
-            self._model = self._first_listed(line)
+            self._model = self._endpoint.pick_model(line, first_model)
         return self._model
-
-    def _first_listed(self, line: Line) -> str:
-        response = self._send("GET", "/models", line)
-        text = _read_text(response)
-        if not response.is_success and response.status_code not in NO_LIST:
-            raise refusal(response.status_code, text, response.headers)
-        name = first_model(text)
-        if name is None:
-            message = f"{line.url} lists no models: set JOBCAST_LLM_MODEL to the one to use"
-            raise ModelError("model_rejected", message)
-        return name
-
-
-def _checked_url(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url.rstrip("/"))
-        url.host.encode("idna")  # or the look-up of the name would fail in the middle of a job
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise ModelError("model_unreachable", f"JOBCAST_LLM_BASE_URL is no address: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65_535:
-        raise ModelError("model_unreachable", "set JOBCAST_LLM_BASE_URL to the address of a model server")
-    return url
-
-
-def _checked_key(api_key: str) -> str:
-    key = api_key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ModelError("model_refused", "JOBCAST_LLM_API_KEY has characters that no HTTP header can carry")
-    return key
-
-
-def _past_the_proxy(url: httpx.URL) -> dict[str, None]:
-    """A proxy named in the environment is not on the way to this machine itself."""
-    try:
-        loopback = ip_address(url.host).is_loopback
-    except ValueError:
-        loopback = url.host == "localhost"
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return {f"all://{host}": None} if loopback else {}
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return response.status_code == httpx.codes.OK and media_type == "text/event-stream"
-
-
-def _no_stream(response: httpx.Response, text: str) -> ModelError:
-    if not response.is_success:
-        return refusal(response.status_code, text, response.headers)
-    media_type = response.headers.get("content-type", "no type")
-    hint = "does JOBCAST_LLM_BASE_URL lead to a model server? It usually ends in /v1"
-    return garbage(f"answered with {media_type} in the place of a stream ({hint})", text)
-
-
-def _read_text(response: httpx.Response) -> str:
-    """The beginning of a body; closes the response."""
-    held = bytearray()
-    try:
-        for part in response.iter_bytes():
-            held += part
-            if len(held) > MAX_ERROR_BYTES:
-                break
-    finally:
-        response.close()
-    return held[:MAX_ERROR_BYTES].decode(errors="replace")

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from progress.commands import Command
 from progress.errors import StoreUnavailable
 from progress.listener import Batch
-from progress.testing import attempts, deliveries, jobs, workers
+from progress.testing import attempts, collections, deliveries, jobs, workers
 from progress.testing.keyspace import Keyspace
 
 __all__ = ["Memory", "MemoryListener"]
@@ -38,6 +38,8 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
         *(workers.ahead, workers.figures),
         *(deliveries.take_deliveries, deliveries.settle_delivery, deliveries.put_back_deliveries),
         *(deliveries.redeliver, deliveries.read_deliveries),
+        *(collections.put_vectors, collections.read_collection, collections.read_vectors),
+        *(collections.keep_neighbours, collections.read_neighbours),
     )
 }
 
@@ -108,14 +110,14 @@ class Memory:
 
 
 def _text(arg: str | float | bytes) -> str:
-    return arg.decode() if isinstance(arg, bytes) else str(arg)
+    return arg.decode(errors="surrogateescape") if isinstance(arg, bytes) else str(arg)
 
 
 def _encoded(reply: Any) -> Any:
     """A reply as it comes from a socket: text as bytes."""
     if isinstance(reply, list):
         return [_encoded(part) for part in reply]
-    return reply.encode() if isinstance(reply, str) else reply
+    return reply.encode(errors="surrogateescape") if isinstance(reply, str) else reply
 
 
 class MemoryExecutor:

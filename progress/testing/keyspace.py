@@ -37,6 +37,9 @@ class Keyspace:
         self.passed: dict[str, tuple[float, int]] = {}
         self.holders: dict[str, set[str]] = {}
         self.workers: dict[str, Scores] = defaultdict(dict)
+        self.collections: dict[str, Record] = {}
+        self.vectors: dict[str, dict[str, str]] = {}
+        self.neighbours: dict[str, tuple[str, str]] = {}
         self.due: Scores = {}
         self.leases: Scores = {}
         self.expiry: Scores = {}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from server.demo_model.app import FIRST_TOKEN_S, TOKENS_PER_S, DemoModel
+from server.demo_model.app import EMBED_S, FIRST_TOKEN_S, IMAGE_S, TOKENS_PER_S, DemoModel
 from server.demo_model.serve import DemoServer, base_url, open_socket
 
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     # uvicorn raises a signal again after its clean end, which would make that end look like a death.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    demo = DemoModel(options.tokens_per_s, options.first_token_s)
+    demo = DemoModel(options.tokens_per_s, options.first_token_s, options.image_s, options.embed_s)
     server = DemoServer(demo, lambda: print(f"demo model on {base_url(listener)}", flush=True))  # noqa: T201
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
@@ -35,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--tokens-per-s", type=_positive, default=TOKENS_PER_S)
     parser.add_argument("--first-token-s", type=float, default=FIRST_TOKEN_S)
+    parser.add_argument("--image-s", type=float, default=IMAGE_S, help="how long a picture takes")
+    parser.add_argument("--embed-s", type=float, default=EMBED_S, help="how long a request for embeddings takes")
     return parser
 
 

@@ -21,7 +21,7 @@ class BehaviourError(ValueError):
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What one request asked for. Names end in ``after`` where they count the tokens sent before.
+    """What one request asked for. Names end in ``after`` where they count the tokens, or previews, sent before.
 
     The misdeeds: ``status`` answers with this error, ``cut_after`` closes the connection, ``stall_after`` goes silent
     until the client leaves, ``garbage_after`` sends a line that is not JSON, ``error_after`` an error object, and
@@ -43,6 +43,8 @@ class Behaviour:
     pace: float | None = None
     """Tokens a second."""
     first_token_s: float | None = None
+    takes_s: float | None = None
+    """How long a picture takes, or a request for embeddings."""
     tokens: int | None = None
     """Exactly so many tokens."""
     echo: bool = False
@@ -73,6 +75,14 @@ class Behaviour:
         return replace(other, **{name: value for name, value in vars(self).items() if value != _DEFAULTS[name]})
 
     @property
+    def failure(self) -> tuple[str, int] | None:
+        """The misdeed in the middle of an answer, and how much is sent before it."""
+        for name in ("cut", "stall", "garbage", "error"):
+            if (after := getattr(self, f"{name}_after")) is not None:
+                return name, after
+        return None
+
+    @property
     def misdeed(self) -> bool:
         """Whether it asks for any failure."""
         return any(getattr(self, name) != _DEFAULTS[name] for name in _MISDEEDS)
@@ -94,7 +104,7 @@ _DEFAULTS: Final[dict[str, Any]] = {field.name: field.default for field in field
 _INTEGERS: Final = frozenset(
     ("status", "fail_first", "cut_after", "stall_after", "garbage_after", "error_after", "tokens", "chunk")
 )
-_NUMBERS: Final = frozenset(("retry_after", "pace", "first_token_s"))
+_NUMBERS: Final = frozenset(("retry_after", "pace", "first_token_s", "takes_s"))
 
 
 def _read(name: str, value: str) -> Any:

@@ -1,4 +1,4 @@
-"""The bodies of OpenAI's chat completions as the demo model takes and gives them; values only."""
+"""The bodies of OpenAI's chat completions as the demo model takes and gives them, and of its errors; values only."""
 
 import json
 from typing import Annotated, Any, Final, Literal
@@ -9,6 +9,8 @@ from server.demo_model.behaviour import Behaviour, BehaviourError, take_directiv
 from server.demo_model.model import count_pieces
 
 MODEL: Final = "demo"
+IMAGE_MODEL: Final = "demo-image"
+EMBED_MODEL: Final = "demo-embed"
 MAX_TOKENS: Final = 1_000_000
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -105,23 +107,24 @@ def error_content(status: int, message: str, code: str | None = None, param: str
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def read_behaviour(body: ChatBody, header: str) -> tuple[Behaviour, str]:
-    """What the request asks of the server, and the prompt without the directives.
+def read_behaviour(said: str, demo: dict[str, Any] | None, header: str) -> tuple[Behaviour, str]:
+    """What a request asks of the server, and its prompt ``said`` without the directives.
 
     Raises:
         Refusal: a directive means nothing (400).
     """
     try:
-        told, prompt = take_directives(body.prompt)
-        told = Behaviour.parse(header).over(Behaviour.of(body.demo or {})).over(told)
+        told, prompt = take_directives(said)
+        told = Behaviour.parse(header).over(Behaviour.of(demo or {})).over(told)
     except BehaviourError as error:
         raise Refusal(400, str(error), param="demo") from None
     return told, prompt
 
 
-def sse(content: Any) -> bytes:
+def sse(content: Any, event: str = "") -> bytes:
     """One message of an event stream. Line ends are escaped by JSON; every other character goes as it is."""
-    return f"data: {_ENCODER.encode(content)}\n\n".encode()
+    head = f"event: {event}\n" if event else ""
+    return f"{head}data: {_ENCODER.encode(content)}\n\n".encode()
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:

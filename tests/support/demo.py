@@ -25,7 +25,7 @@ class Demo:
 @contextmanager
 def running_demo(tokens_per_s: float = 5000, first_token_s: float = 0) -> Iterator[Demo]:
     """Serves until the context ends."""
-    model, listener = DemoModel(tokens_per_s, first_token_s), open_socket("127.0.0.1", 0)
+    model, listener = DemoModel(tokens_per_s, first_token_s, image_s=0, embed_s=0), open_socket("127.0.0.1", 0)
     server = DemoServer(model)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -119,7 +119,7 @@ class Live:
 
     def start_model(self) -> None:
         """Starts the demo model server, fast enough not to be what a test waits for."""
-        pace = ("--tokens-per-s", "200", "--first-token-s", "0.02")
+        pace = ("--tokens-per-s", "200", "--first-token-s", "0.02", "--image-s", "0.2", "--embed-s", "0.02")
         self.model = self.start("model", "-m", "server.demo_model", "--port", str(self.model_port), *pace)
         self._wait_for(f"http://{LOOPBACK}:{self.model_port}/healthz", self.model)
 

@@ -13,6 +13,7 @@ from tasks.chat import (
     Completion,
     first_model,
     learn_quirk,
+    listed_models,
     read_chunk,
     refusal,
     retry_after_s,
@@ -255,4 +256,4 @@ def test_a_refusal_teaches_nothing_twice() -> None:
     ],
 )
 def test_the_first_listed_model_is_found(body: str, name: str | None) -> None:
-    assert first_model(body) == name
+    assert first_model(listed_models(body)) == name

@@ -117,7 +117,7 @@ def test_the_last_message_of_the_assistant_is_gone_on_with(http: httpx.Client) -
 
 
 def test_the_models_are_listed(http: httpx.Client) -> None:
-    assert [model["id"] for model in http.get("/models").json()["data"]] == ["demo"]
+    assert [model["id"] for model in http.get("/models").json()["data"]] == ["demo", "demo-image", "demo-embed"]
 
 
 @pytest.mark.parametrize(
