@@ -12,7 +12,7 @@ COPY static static
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 --create-home --home-dir /data jobcast
+RUN useradd --system --uid 10001 --create-home --home-dir /data jobcast && install --directory --owner jobcast /files
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER jobcast

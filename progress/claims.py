@@ -15,6 +15,7 @@ from progress.commands import (
     Heartbeat,
     Holders,
     LongWaiting,
+    ReadHeads,
     ReadJob,
     ReadLog,
     Sweep,
@@ -92,6 +93,11 @@ class Claims:
     def read(self, job_id: str) -> Job | None:
         """One job."""
         return self._executor.run(ReadJob(job_id))
+
+    def unknown(self, job_ids: tuple[str, ...]) -> list[str]:
+        """Those of which there is no record now."""
+        heads = self._executor.run(ReadHeads(job_ids))
+        return [job_id for job_id, head in zip(job_ids, heads, strict=True) if head is None]
 
     def was_lost(self, job: Job) -> bool:
         """Whether the last attempt of a job that is to be tried again was lost, and not ended by an error."""

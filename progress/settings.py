@@ -35,7 +35,7 @@ BROKER_SCHEMES: Final = (
     "redis+sentinel",
     "rediss+sentinel",
 )
-STORAGE_SCHEMES: Final = ("file",)
+STORAGE_SCHEMES: Final = ("file", "s3")
 CLIENT_VARIABLES: Final = frozenset({f"{PREFIX}API_KEY"})
 """What the command line reads as a client of some server; no setting of this one."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -154,9 +154,11 @@ class Settings(BaseSettings):
     def _place(cls, value: str) -> str:
         url = urlsplit(value)
         if value and url.scheme not in STORAGE_SCHEMES:
-            raise ValueError("begin it with file:/// and a path")
+            raise ValueError("begin it with file:/// and a path, or with s3:// and a bucket")
         if url.scheme == "file" and (url.netloc or len(url.path) < 2):
             raise ValueError("give a whole path after three slashes, as in file:///var/lib/jobcast")
+        if url.scheme == "s3" and not url.netloc:
+            raise ValueError("name the bucket, as in s3://bucket/prefix")
         return value
 
     @field_validator("llm_base_url", "image_base_url", "embed_base_url")

@@ -86,5 +86,5 @@ def make_state(settings: Settings, queue: JobQueue | None = None) -> State:
     store = Store.with_settings(factory.async_executor(settings.redis_url), settings)
     hub = Hub(store, factory.listener(settings.redis_url))
     queue = queue or CeleryQueue.from_settings(settings)
-    files = Filing(open_storage(settings))
+    files = Filing(open_storage(settings), settings.files_ttl_s)
     return State(settings, store, hub, queue, Submissions(store, queue, settings, files), files)

@@ -2,9 +2,11 @@
 
 import json
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Self
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self
 
 import httpx
 
@@ -17,6 +19,8 @@ LONGEST_PAUSE_S: Final = 2.0
 WAIT_S: Final = 30
 ENDS: Final = frozenset({"succeeded", "failed", "cancelled"})
 # A reader that hears nothing for a minute asks again from where it is, which costs nothing.
+_UPLOAD: Final = httpx.Timeout(60)
+CHUNK_BYTES: Final = 1024 * 1024
 _TIMEOUT: Final = httpx.Timeout(10, read=60)
 _AWAY: Final = frozenset({429, 502, 503, 504})
 
@@ -61,6 +65,16 @@ class Client:
         """Submits a job. Raises ApiError and Unreachable, as every method here does."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._call("POST", "/v1/jobs", json=body, headers=headers)
+
+    def upload(self, path: Path | None) -> Json:
+        """Uploads a file, or standard input, as it is read."""
+        # More than a moment: what goes out may be large, and is on disk before the answer.
+        options: Json = {"params": {"name": path.name if path else "stdin"}, "timeout": _UPLOAD}
+        options["headers"] = {"Content-Type": "application/octet-stream"}
+        if path is None:
+            return self._call("POST", "/v1/files", content=_chunks(sys.stdin.buffer), **options)
+        with path.open("rb") as file:
+            return self._call("POST", "/v1/files", content=file, **options)
 
     def job(self, job_id: str, wait_s: int = 0) -> Json:
         """The job as it stands, or as it stands when it ends, at most ``wait_s`` later."""
@@ -171,6 +185,11 @@ class Patience:
         time.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311  # jitter is no secret
         self._pause_s = min(self._pause_s * 2, self._longest_s)
         return True
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[Json]:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from progress.inspect import ServerFacts, inspect, inspect_cluster
 from progress.settings import Settings, load
 from server.embedded import OLDEST
 from server.exits import FAILED, OK
+from server.findings import Finding, examine_storage
 from server.programs import url_of
 from tasks.queue import CeleryQueue, JobQueue, QueueUnavailable
 
@@ -24,23 +24,6 @@ SKEW_S: Final = 2.0
 FULL: Final = 0.8
 AWAY: Final = "does not answer"
 _MIB: Final = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: what was looked at, what was seen, and the mend where it is wrong."""
-
-    subject: str
-    text: str
-    mend: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing is to be done."""
-        return not self.mend
-
-    def __str__(self) -> str:
-        return f"ok  {self.subject}  {self.text}" if self.good else f"!!  {self.subject}: {self.text}: {self.mend}"
 
 
 def run() -> int:
@@ -85,6 +68,7 @@ def examine_all(settings: Settings, queue: JobQueue) -> Iterator[Finding]:
     yield from examine_broker(queue)
     if reachable:
         yield from examine_workers(settings, queue)
+    yield from examine_storage(settings)
     yield from examine_model(settings)
 
 

@@ -28,6 +28,9 @@ def add_to(commands: Any) -> None:
     submit = _command(commands, "submit", _submit, "submit a job and print its id")
     submit.add_argument("kind", help="see GET /v1/kinds")
     submit.add_argument("--input", type=_json_from, default={}, metavar=_JSON, help="the input")
+    submit.add_argument(
+        "--file", action="append", default=[], type=_field_and_path, metavar="FIELD=PATH", help="upload it first"
+    )
     submit.add_argument("--queue")
     submit.add_argument("--priority", type=int, help="0 to 9, 9 the most urgent")
     submit.add_argument("--metadata", type=_json_from, metavar=_JSON)
@@ -35,6 +38,8 @@ def add_to(commands: Any) -> None:
     then = submit.add_mutually_exclusive_group()
     then.add_argument("--follow", action="store_true", help="show the job as it runs")
     then.add_argument("--wait", action="store_true", help="print the result when the job has ended")
+    upload = _command(commands, "upload", _upload, "upload a file and print its id")
+    upload.add_argument("path", type=_path, help="- is standard input")
     _command(commands, "watch", _watch, "show a job from its start, running or ended").add_argument("id")
     _command(commands, "cancel", _cancel, "ask a job to stop; it keeps what it has made").add_argument("id")
     jobs = _command(commands, "jobs", _jobs, "list jobs, newest first")
@@ -86,12 +91,20 @@ def _refused(status: int) -> int:
 def _submit(client: Client, parsed: argparse.Namespace) -> int:
     asked = {name: getattr(parsed, name) for name in ("kind", "input", "queue", "priority", "metadata")}
     body = {name: value for name, value in asked.items() if value is not None}
+    if parsed.file and not isinstance(parsed.input, dict):
+        return exits.complain("--file wants an --input that is an object", exits.USAGE)
+    body["input"] = {**parsed.input, **{field: client.upload(path)["id"] for field, path in parsed.file}}
     job_id = client.submit(body, parsed.idempotency_key)["id"]
     if parsed.follow:
         return _follow(client, job_id)
     if parsed.wait:
         return _guarded(lambda: _show_end(client.ended(job_id), show.Display()), job_id)
     sys.stdout.write(f"{job_id}\n")
+    return exits.OK
+
+
+def _upload(client: Client, parsed: argparse.Namespace) -> int:
+    sys.stdout.write(f"{client.upload(parsed.path)['id']}\n")
     return exits.OK
 
 
@@ -142,6 +155,21 @@ def _jobs(client: Client, parsed: argparse.Namespace) -> int:
     page = client.jobs({name: value for name, value in asked.items() if value is not None})
     sys.stdout.write(show.table(page["jobs"], plain=not sys.stdout.isatty()))
     return exits.OK
+
+
+def _field_and_path(text: str) -> tuple[str, Path | None]:
+    field, equals, path = text.partition("=")
+    if not (field and equals):
+        raise argparse.ArgumentTypeError(f"{text!r}: give FIELD=PATH, as in file=report.pdf")
+    return field, _path(path)
+
+
+def _path(text: str) -> Path | None:
+    """A file that can be read; None is standard input."""
+    path = None if text == "-" else Path(text)
+    if path and not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return path
 
 
 def _json_from(text: str) -> Any:

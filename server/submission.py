@@ -22,6 +22,8 @@ from tasks.queue import JobQueue
 
 T = TypeVar("T")
 CLOSE_S: Final = 1.0
+Files = list[tuple[str, str]]
+"""The files that an input names: (dotted path of the field, id) of each."""
 
 
 class Submissions:
@@ -53,10 +55,18 @@ class Submissions:
         fingerprint = "-"
         if idempotency_key:
             fingerprint = hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
-        return await self._make(new, idempotency_key, fingerprint)
+        return await self._make(new, named, idempotency_key, fingerprint)
 
     async def retry(self, job: Job) -> Submitted:
-        """Makes a new job with the input of another one. Raises StoreUnavailable."""
+        """Makes a new job with the input of another one.
+
+        Raises:
+            Problem: 422 where a file that the input names is gone.
+            StoreUnavailable: nothing was made.
+        """
+        named = self._files_of(job)
+        if named:
+            await self._files.expect(named)
         new = NewJob(
             job.kind,
             job.input,
@@ -70,7 +80,14 @@ class Submissions:
             metadata=job.metadata,
             retry_of=job.id,
         )
-        return await self._make(new, "", "-")
+        return await self._make(new, named)
+
+    def _files_of(self, job: Job) -> Files:
+        kind = self._queue.kinds.get(job.kind)
+        try:
+            return kind.files(kind.validate(job.input)) if kind and kind.takes_files else []
+        except ValidationError:
+            return []  # its kind has changed since: the worker says so
 
     async def beside_loop(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs a blocking call of the queue where messages are sent from."""
@@ -82,13 +99,15 @@ class Submissions:
         await asyncio.to_thread(self._checker.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._queue.close)
 
-    async def _make(self, new: NewJob, idempotency_key: str, fingerprint: str) -> Submitted:
+    async def _make(self, new: NewJob, named: Files, idempotency_key: str = "", fingerprint: str = "-") -> Submitted:
         made = await self._store.create(new, idempotency_key=idempotency_key, fingerprint=fingerprint)
         if made.created and made.job.due_at is None:
             self._sender.send(Waiting(made.job.id, made.job.queue, made.job.priority))
+        if made.created and named:
+            await self._files.keep(named, made.job.id)
         return made
 
-    def _validated(self, request: JobRequest, owner: str | None) -> tuple[NewJob, list[tuple[str, str]]]:
+    def _validated(self, request: JobRequest, owner: str | None) -> tuple[NewJob, Files]:
         """What is to be made, and the files that its input names."""
         kind = self._queue.kinds.get(request.kind)
         if kind is None:

@@ -15,6 +15,7 @@ from tasks.attempt import patiently, runner, worker_name
 from tasks.broker import is_redis
 from tasks.deliverer import Deliverer
 from tasks.drain import drain
+from tasks.janitor import Janitor
 from tasks.pool import Upkeep
 from tasks.queue import CeleryQueue
 from tasks.recovery import Sweeper
@@ -43,10 +44,13 @@ def run(job_id: str) -> None:
 
 @app.task(name=HOUSEKEEPING)  # type: ignore[untyped-decorator]  # Celery has no types
 def housekeeping() -> None:
-    """One sweep from the scheduler's side: the net under a deployment whose workers' sweepers all hang."""
-    queue = CeleryQueue(app, current())
+    """One sweep from the scheduler's side, the net under workers whose sweepers all hang; and the janitor."""
+    settings = current()
+    ours = runner(settings)
+    Janitor(ours.storage, ours.claims, settings.files_ttl_s).clean()
+    queue = CeleryQueue(app, settings)
     try:
-        Sweeper(runner(current()).claims, queue, worker_name(), ()).sweep()
+        Sweeper(ours.claims, queue, worker_name(), ()).sweep()
     finally:
         queue.close()
 

@@ -57,6 +57,15 @@ def test_services_wait_for_what_they_need_to_be_healthy(name: str) -> None:
     assert all("test" in SERVICES[need]["healthcheck"] for need in needs)
 
 
+def test_all_who_touch_files_see_the_same_ones() -> None:
+    place = OURS["api"]["environment"]["JOBCAST_STORAGE_URL"].removeprefix("file://")
+    for name in ("api", "worker-llm", "worker-cpu", "beat"):
+        assert OURS[name]["environment"]["JOBCAST_STORAGE_URL"] == f"file://{place}"
+        assert f"files:{place}" in OURS[name]["volumes"]
+    # A new volume takes the owner of what it covers.
+    assert f"install --directory --owner jobcast {place}" in DOCKERFILE
+
+
 def test_nothing_runs_as_root() -> None:
     assert SERVICES["redis"]["user"] == "valkey"
     assert "user" not in {key for service in OURS.values() for key in service}

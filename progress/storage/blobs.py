@@ -12,7 +12,8 @@ import re
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -157,9 +158,18 @@ def checked(key: str) -> str:
     return key
 
 
-def key_of(path: str) -> str:
-    """The key that a record or its bytes belong to."""
-    return path.partition(".")[0]
+def without_record(storage: Storage, paths: Iterable[str]) -> list[str]:
+    """The bytes, of all that a storage has, of which no record says where they are."""
+    blobs: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        blobs[path.partition(".")[0]].append(path)
+    left = []
+    for key, found in blobs.items():
+        # A record and one thing beside it belong together; else it is asked which.
+        stored = storage.stat(key) if len(found) != 2 or f"{key}{RECORD}" not in found else None
+        if stored or len(found) != 2:
+            left += [path for path in found if path != f"{key}{RECORD}" and not (stored and path == stored.blob)]
+    return left
 
 
 def put(storage: Storage, key: str, data: bytes | Path, name: str, media_type: str = "") -> Stored:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from progress.errors import BlobGone, StorageUnavailable
-from progress.storage.blobs import RECORD, Stored, Writer, checked, key_of, remove_quietly
+from progress.storage.blobs import RECORD, Stored, Writer, checked, remove_quietly, without_record
 from progress.storage.part import Part
 
 TMP: Final = ".tmp"
@@ -78,22 +78,13 @@ class LocalStorage:
     def tidy(self, older_than_s: float) -> int:
         """See Storage."""
         before = time.time() - older_than_s
-        left = [path for path in self._files() if self._is_left(path) and _changed_at(path) < before]
+        paths = [str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()]
+        begun = [path for path in paths if path.startswith(TMP)]
+        found = begun + without_record(self, set(paths) - set(begun))
+        left = [path for path in found if _changed_at(self.root / path) < before]
         for path in left:
-            remove_quietly(path)
+            remove_quietly(self.root / path)
         return len(left)
-
-    def _files(self) -> Iterator[Path]:
-        return (path for path in self.root.rglob("*") if path.is_file())
-
-    def _is_left(self, path: Path) -> bool:
-        relative = path.relative_to(self.root)
-        if relative.parts[0] == TMP:
-            return True
-        if path.suffix == RECORD:
-            return False
-        stored = self.stat(key_of(str(relative)))
-        return stored is None or stored.blob != str(relative)
 
 
 class LocalWriter(Writer):

@@ -3,16 +3,19 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from progress.jobs import uuid7
-from progress.storage.blobs import Storage, Stored, put
+from progress.storage.blobs import Storage, Stored, put, read
 
 FILES: Final = "files"
 JOBS: Final = "jobs"
 PARTS: Final = "parts"
+USES: Final = "uses"
+"""``uses/FILE/JOB`` says that a job needs a file: no bytes, only the record."""
 MAX_NAME: Final = 128
 FILE_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NOT_IN_NAMES: Final = re.compile(r"[/\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -28,6 +31,15 @@ def find_file(storage: Storage, file_id: str) -> Stored | None:
     return storage.stat(file_key(file_id)) if FILE_ID.fullmatch(file_id) else None
 
 
+def check(storage: Storage) -> None:
+    """Writes, reads and deletes something. Raises StorageUnavailable."""
+    key = f"check/{uuid7()}"
+    try:
+        read(storage, put(storage, key, b"can it be written?", "check"))
+    finally:
+        storage.delete(key)
+
+
 def add_file(storage: Storage, data: bytes | Path, name: str = "") -> str:
     """Puts a file where uploads are and returns its id: for scripts and tests, whose tasks take files.
 
@@ -37,6 +49,29 @@ def add_file(storage: Storage, data: bytes | Path, name: str = "") -> str:
     file_id = uuid7()
     put(storage, file_key(file_id), data, name or (data.name if isinstance(data, Path) else "file"))
     return file_id
+
+
+def delete_file(storage: Storage, file_id: str) -> bool:
+    """Deletes an uploaded file; False where there was none."""
+    storage.delete(f"{USES}/{file_id}")
+    return storage.delete(file_key(file_id)) > 0
+
+
+def note_use(storage: Storage, file_id: str, job_id: str) -> None:
+    """Keeps a file for as long as a job has not ended."""
+    put(storage, f"{USES}/{file_id}/{job_id}", b"", job_id)
+
+
+def users_of(storage: Storage, file_id: str) -> Iterator[str]:
+    """The jobs that were submitted with a file."""
+    return (key.rpartition("/")[2] for key in storage.keys(f"{USES}/{file_id}"))
+
+
+def old_files(storage: Storage, before_ms: int) -> Iterator[str]:
+    """The files whose upload began before a time, in milliseconds since 1970. Only their ids are looked at."""
+    ids = (key.rpartition("/")[2] for key in storage.keys(FILES))
+    first = uuid7(before_ms)[:13]
+    return (file_id for file_id in ids if file_id < first)
 
 
 def artifact_url(job_id: str, name: str) -> str:
@@ -83,6 +118,12 @@ def artifacts(storage: Storage, job_id: str) -> Iterator[Stored]:
     last = {key.rpartition("/")[2]: key for key in storage.keys(f"{JOBS}/{job_id}")}
     found = (storage.stat(key) for key in last.values())
     yield from sorted((stored for stored in found if stored), key=lambda stored: (stored.created_at, stored.name))
+
+
+def jobs_with_artifacts(storage: Storage) -> Iterator[str]:
+    """The ids of all jobs that have made something, or have begun to."""
+    for shelf in (JOBS, PARTS):
+        yield from (job_id for job_id, _ in groupby(key.split("/")[1] for key in storage.keys(shelf)))
 
 
 def delete_artifacts(storage: Storage, job_id: str) -> int:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
 from progress.events import rfc3339
-from progress.storage import Stored, file_key
+from progress.storage import Stored, delete_file
 from server.auth import OwnerDep, same_origin
 from server.downloads import download
 from server.errors import Problem, responses
@@ -114,7 +114,7 @@ async def get_content(file_id: str, request: Request, state: StateDep, _owner: O
     "/files/{file_id}", status_code=204, response_class=Response, summary="Delete a file",
     responses=responses(401, 404, 503),
 )  # fmt: skip
-async def delete_file(file_id: str, state: StateDep, _owner: OwnerDep) -> None:
+async def remove_file(file_id: str, state: StateDep, _owner: OwnerDep) -> None:
     """Jobs that name it and have not read it yet will fail."""
     await state.files.find(file_id)
-    await state.files.run(state.files.storage.delete, file_key(file_id))
+    await state.files.run(delete_file, state.files.storage, file_id)

@@ -1,11 +1,14 @@
 """What every storage promises, and what is kept where."""
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from progress.errors import BlobGone, StorageUnavailable
+from progress.errors import BlobGone, InvalidSettings, StorageUnavailable
+from progress.jobs import uuid7
 from progress.storage import (
     LocalStorage,
     Storage,
@@ -15,16 +18,47 @@ from progress.storage import (
     delete_artifacts,
     find_artifact,
     find_file,
+    open_storage,
+    opening,
     put,
     read,
 )
+from progress.storage.s3 import PART_BYTES, S3Storage
+from server.embedded import LOOPBACK
+from tests.support.api import settings
 
 JOB = "01a20103-7185-7369-83dc-a7eae9770ba9"
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return LocalStorage(tmp_path / "files")
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[S3Storage]:
+    """A bucket on a server that speaks S3's protocol, where boto3 finds it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(LOOPBACK, 0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            environment.delenv(name)
+        _, port = server.get_host_and_port()
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{LOOPBACK}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        whole = S3Storage("bucket")
+        whole.client.create_bucket(Bucket="bucket")
+        yield whole
+    server.stop()
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return LocalStorage(tmp_path / "files")
+    made = S3Storage("bucket", f"some/{uuid7()}")
+    # To make one takes longer than all that it does here.
+    made.__dict__["client"] = request.getfixturevalue("bucket").client
+    return made
 
 
 def content(storage: Storage, key: str) -> bytes | None:
@@ -94,11 +128,26 @@ def test_a_file_of_this_machine_has_the_bytes_while_it_is_used(storage: Storage)
         assert path.read_bytes() == b"hello"
 
 
+def test_what_comes_in_many_pieces_is_one(storage: Storage) -> None:
+    pieces = [bytes([number]) * (PART_BYTES * 2 // 3) for number in range(4)]
+    with storage.writer("files/a") as writer:
+        for piece in pieces:
+            writer.write(piece)
+        stored = writer.commit("a")
+    whole = b"".join(pieces)
+    assert (stored.size, stored.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    with storage.open(stored, PART_BYTES - 10, PART_BYTES + 10) as file:
+        assert file.read() == whole[PART_BYTES - 10 : PART_BYTES + 10]
+    with storage.local(stored) as path:
+        assert path.read_bytes() == whole
+
+
 def test_what_a_dead_writer_has_left_is_tidied_away_in_time(storage: Storage) -> None:
     kept = put(storage, "files/kept", b"kept", "kept")
     with storage.writer("files/dead") as dead:
-        dead.write(b"half")
-        assert storage.tidy(60) == 0
+        dead.write(bytes(PART_BYTES))
+        # Of moto every upload was begun in 2010.
+        assert isinstance(storage, S3Storage) or storage.tidy(60) == 0
         assert storage.tidy(-60) == 1
     assert read(storage, kept) == b"kept"
 
@@ -126,7 +175,8 @@ def test_the_last_attempt_that_has_made_an_artifact_counts(storage: Storage) -> 
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\nb", "a\x00", "x" * 129, "..", "a\u2028b"])
-def test_some_names_no_artifact_can_have(storage: Storage, name: str) -> None:
+def test_some_names_no_artifact_can_have(tmp_path: Path, name: str) -> None:
+    storage = LocalStorage(tmp_path)
     with pytest.raises(ValueError, match="cannot be an artifact's name"):
         add_artifact(storage, JOB, 1, name, b"")
     assert list(artifacts(storage, JOB)) == []
@@ -136,3 +186,30 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageUnavailable, match="files cannot be kept in"):
         put(LocalStorage(tmp_path / "file"), "files/a", b"", "a")
+
+
+def test_a_bucket_that_is_not_there_is_told(bucket: S3Storage) -> None:
+    other = S3Storage("other")
+    other.__dict__["client"] = bucket.client
+    for use in (lambda: put(other, "files/a", b"", "a"), lambda: list(other.keys("files")), lambda: other.tidy(0)):
+        with pytest.raises(StorageUnavailable, match="s3://other refuses"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("", str(Path.cwd() / ".jobcast/files")),
+        ("file:///var/lib/job%20cast", "/var/lib/job cast"),
+        ("s3://bucket/some/prefix/", "s3://bucket/some/prefix"),
+        ("s3://bucket", "s3://bucket"),
+    ],
+)
+def test_a_setting_says_which_storage(url: str, address: str) -> None:
+    assert open_storage(settings(storage_url=url)).address == address
+
+
+def test_without_its_extra_s3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "find_spec", lambda _name: None)
+    with pytest.raises(InvalidSettings, match=r"JOBCAST_STORAGE_URL: .* pip install 'jobcast\[s3\]'"):
+        open_storage(settings(storage_url="s3://bucket"))

@@ -52,6 +52,8 @@ class FakeApi:
             end = {"seq": 9, "type": self.record["status"], "attempt": 1}
             events = self.events if self.hold else [*self.events, end]
             return 200, b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        if path.startswith("/v1/files"):
+            return 201, json.dumps({"id": f"id of {path.partition('=')[2]}"}).encode()
         if JOB not in path and path != "/v1/jobs" and not path.startswith("/v1/jobs?"):
             return 404, json.dumps({"code": "not_found", "detail": "no job x"}).encode()
         if method == "GET" and JOB not in path:
@@ -64,7 +66,9 @@ def served(api: FakeApi) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("content-length", 0))
-            body = json.loads(self.rfile.read(length)) if length else None
+            sent = self.rfile.read(length)
+            is_json = self.headers.get("content-type") == "application/json"
+            body = json.loads(sent) if is_json else sent or None
             status, answer = api.answer(self.command, self.path, body)
             self.send_response(status)
             self.end_headers()
@@ -114,6 +118,22 @@ def test_input_comes_from_a_file_or_from_standard_input(
     main(["submit", "generate", "--input", f"@{tmp_path / 'input.json'}", "--url", api.url])
     main(["submit", "generate", "--input", "-", "--url", api.url])
     assert [body["input"]["prompt"] for _, _, body in api.asked] == ["é", "in"]
+
+
+def test_a_file_is_uploaded_before_it_is_named(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2")
+    (tmp_path / "b.png").write_bytes(b"png")
+    files = ["--file", f"file={tmp_path / 'a.csv'}", "--file", f"logo={tmp_path / 'b.png'}"]
+    main(["submit", "design", "--input", '{"prompt": "x"}', *files, "--url", api.url])
+    (_, first, a), (_, second, b), (_, _, body) = api.asked
+    assert (first, second, a, b) == ("/v1/files?name=a.csv", "/v1/files?name=b.png", b"1,2", b"png")
+    assert body["input"] == {"prompt": "x", "file": "id of a.csv", "logo": "id of b.png"}
+
+
+def test_upload_prints_the_file_s_id_alone(api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("1,2")
+    assert main(["upload", str(tmp_path / "a.csv"), "--url", api.url]) == exits.OK
+    assert capsys.readouterr() == ("id of a.csv\n", "")
 
 
 def test_submit_and_follow_shows_the_text(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +200,9 @@ def test_a_server_that_is_not_there_has_a_status_of_its_own(capsys: pytest.Captu
         ["submit", "generate", "--input", "{"],
         ["submit", "generate", "--input", "@/no/such/file"],
         ["submit", "generate", "--follow", "--wait"],
+        ["submit", "generate", "--file", "x"],
+        ["submit", "generate", "--file", "x=/no/such/file"],
+        ["upload", "/no/such/file"],
         ["jobs", "--status", "asleep"],
         ["worker", "--concurrency", "0"],
         ["worker", "--pool", "eventlet"],

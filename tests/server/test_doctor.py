@@ -15,7 +15,8 @@ from progress.commands import Waiting
 from progress.inspect import ServerFacts
 from progress.settings import Settings
 from server import doctor, exits
-from server.doctor import Finding, judge, judge_model, judge_queue, shown
+from server.doctor import judge, judge_model, judge_queue, shown
+from server.findings import Finding, examine_storage
 from tasks.queue import CeleryQueue, QueueUnavailable
 from tasks.registry import Kind
 from tests.support.live import Live
@@ -242,3 +243,16 @@ def test_settings_that_stop_every_start_are_told_and_nothing_else_is_tried(setti
     assert done.returncode == exits.FAILED
     assert told in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_the_place_of_files_is_written_to(tmp_path: Path) -> None:
+    (found,) = examine_storage(Settings(_env_file=None, storage_url=tmp_path.as_uri()))
+    assert (found.good, found.text) == (True, f"{tmp_path} can be written")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_place_that_cannot_be_written_is_told_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (found,) = examine_storage(Settings(_env_file=None, storage_url=(tmp_path / "file").as_uri()))
+    assert "files cannot be kept in" in found.text
+    assert "JOBCAST_STORAGE_URL" in found.mend

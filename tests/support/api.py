@@ -139,7 +139,7 @@ async def api_with(*, queue: FakeQueue | None = None, **fields: Any) -> AsyncIte
     chosen, listener = settings(**fields), memory.listener()
     store = Store.with_settings(memory.async_executor, chosen)
     with tempfile.TemporaryDirectory(prefix="jobcast-files-") as folder:
-        files = Filing(LocalStorage(Path(folder)))
+        files = Filing(LocalStorage(Path(folder)), chosen.files_ttl_s)
         state = State(chosen, store, Hub(store, listener), queue, Submissions(store, queue, chosen, files), files)
         app = create_app(state)
         async with app.router.lifespan_context(app):
