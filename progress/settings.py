@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     webhook_allow_private: Names = Field(
         (), description="hosts, addresses and networks beside the Internet that webhooks may go to, comma-separated"
     )
+    celery_events: bool = Field(
+        default=False, description="workers tell Celery's monitors of each message, and answer their questions"
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="of every process")
 
     @field_validator("tasks", "webhook_allow_private", mode="before")

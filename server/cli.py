@@ -67,6 +67,9 @@ def _add_processes(commands: Any) -> None:
     worker.add_argument("--pool", choices=("prefork", "threads", "solo"), help="how it runs jobs at once")
     worker.add_argument("--concurrency", type=_count, help="jobs at once")
     beat = _command(commands, "beat", _beat, "the scheduler; run exactly one")
+    flower = _command(commands, "flower", _flower, "Celery's monitor, a page of its own")
+    flower.add_argument("--host", default="127.0.0.1", help="where it listens")
+    flower.add_argument("--port", type=int, default=5555, help="its port; 0 takes a free one")
     beat.add_argument("--schedule", type=Path, default=Path(".jobcast/beat"), help="its file of last runs")
 
 
@@ -118,6 +121,14 @@ def _beat(parsed: argparse.Namespace) -> int:
 
     _find_task_modules()
     run_beat(parsed.schedule)
+    return OK
+
+
+def _flower(parsed: argparse.Namespace) -> int:
+    from tasks.main import run_flower
+
+    _find_task_modules()
+    run_flower(parsed.host, parsed.port)
     return OK
 
 

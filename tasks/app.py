@@ -28,10 +28,7 @@ _WORKER: Final = {
     # It asks the broker for fewer messages from a pool's thread, while the main one reads the same AMQP connection:
     # each takes the other's answers, and the worker waits for ever.
     "worker_enable_prefetch_count_reduction": False,
-    # Nobody uses it, and on RabbitMQ its queue keeps a second worker on a machine from starting.
-    "worker_enable_remote_control": False,
     "worker_hijack_root_logger": False,
-    "worker_send_task_events": False,
 }
 
 
@@ -61,6 +58,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         **_broker(settings),
         **_WORKER,
+        # Only Celery's monitors use these: three messages to the broker for each job, and one worker in two seconds.
+        "worker_enable_remote_control": settings.celery_events,
+        "worker_send_task_events": settings.celery_events,
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],

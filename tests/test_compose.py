@@ -26,7 +26,7 @@ def test_compose_yaml_is_a_compose_file() -> None:
 
 
 def test_there_is_a_service_for_each_process() -> None:
-    assert SERVICES.keys() == {"redis", "api", "worker-llm", "worker-cpu", "beat", "model"}
+    assert SERVICES.keys() == {"redis", "api", "worker-llm", "worker-cpu", "beat", "flower", "model"}
 
 
 def test_redis_keeps_what_it_has_said_yes_to() -> None:
@@ -88,7 +88,12 @@ def test_each_queue_has_one_worker_service() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_every_setting_is_one_that_jobcast_has(name: str) -> None:
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    assert set(SERVICES[name].get("environment", {})) <= known
+    assert set(SERVICES[name].get("environment", {})) <= known | ({"FLOWER_BASIC_AUTH"} if name == "flower" else set())
+
+
+def test_the_monitor_is_started_only_where_it_is_asked_for() -> None:
+    assert SERVICES["flower"]["profiles"] == ["flower"]
+    assert SERVICES["flower"]["ports"] == ["127.0.0.1:5555:5555"]
 
 
 def test_an_api_that_others_reach_has_keys_or_does_not_start() -> None:

@@ -69,6 +69,7 @@ def test_a_worker_outlives_what_closes_its_channel_and_shares_nothing_by_name() 
     assert found["broker_channel_error_retry"]
     assert not found["worker_enable_prefetch_count_reduction"]
     assert not found["worker_enable_remote_control"]
+    assert not found["worker_send_task_events"]
 
 
 def test_on_redis_queues_have_no_arguments() -> None:

@@ -1,12 +1,16 @@
 """How a worker and the scheduler are started: what Celery is told."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 from amqp.exceptions import RecoverableConnectionError
 
-from tasks.main import default_concurrency, run_beat, run_worker
+from progress.errors import InvalidSettings
+from progress.settings import current
+from tasks import main
+from tasks.main import default_concurrency, run_beat, run_flower, run_worker
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def test_model_jobs_run_many_at_once_in_threads(started: list[list[str]]) -> Non
     run_worker(["llm"])
     (line,) = started
     assert (option(line, "--pool"), option(line, "--concurrency")) == ("threads", "50")
-    assert option(line, "--hostname") == "llm-%d@%h"
+    assert option(line, "--hostname") == f"llm-{os.getpid()}@%h"
 
 
 def test_other_jobs_run_in_processes(started: list[list[str]]) -> None:
@@ -71,6 +75,28 @@ def test_the_scheduler_keeps_its_times_in_a_directory_that_it_makes(started: lis
     # No file that a crash would leave behind.
     assert option(line, "--pidfile") == ""
     assert (tmp_path / "new").is_dir()
+
+
+def test_flower_says_what_it_lacks(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLOWER_BASIC_AUTH", raising=False)
+    with pytest.raises(InvalidSettings, match="JOBCAST_CELERY_EVENTS is false"):
+        run_flower("127.0.0.1", 0)
+    told = current().model_copy(update={"celery_events": True})
+    monkeypatch.setattr(main, "current", lambda: told)
+    with pytest.raises(InvalidSettings, match="set FLOWER_BASIC_AUTH"):
+        run_flower("0.0.0.0", 0)
+    run_flower("127.0.0.1", 5555)
+    assert started == [["flower", "--address=127.0.0.1", "--port=5555", "--read-only=True"]]
+    monkeypatch.setattr(main, "find_spec", lambda _name: None)
+    with pytest.raises(InvalidSettings, match=r"pip install 'jobcast\[flower\]'"):
+        run_flower("127.0.0.1", 0)
+
+
+def test_workers_that_are_watched_say_that_they_live(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = current().model_copy(update={"celery_events": True})
+    monkeypatch.setattr(main, "current", lambda: told)
+    run_worker(["llm"])
+    assert "--without-heartbeat" not in started[0]
 
 
 def test_a_broker_that_has_gone_away_is_one_line_in_the_log(
