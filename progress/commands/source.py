@@ -1,4 +1,4 @@
-"""The text of a script: with what it uses of ``common.lua``, and nothing else.
+"""The text of a script: with what it uses of ``common.lua`` and ``counting.lua``, and nothing else.
 
 Redis runs all of a text at each call. To make every function of ``common.lua``, and a table of key names, took a
 quarter of the time of an append.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 SCRIPTS: Final = Path(__file__).parents[1] / "scripts"
+SHARED: Final = ("counting", "common")
 _COMMENT: Final = re.compile(r"--.*")
 _PART: Final = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _WORD: Final = re.compile(r"\w+")
@@ -23,7 +24,7 @@ def source(name: str, words: Mapping[str, str]) -> str:
 
 
 def linked(body: str, words: Mapping[str, str]) -> str:
-    """Lua code behind what it uses of ``common.lua``; ``words`` are expressions that stand for ``KEY.`` and a name."""
+    """Lua code behind what it uses of SHARED; ``words`` are expressions that stand for ``KEY.`` and a name."""
     parts = _parts()
     used: set[str] = set()
     wanted = set(_WORD.findall(body))
@@ -36,8 +37,8 @@ def linked(body: str, words: Mapping[str, str]) -> str:
 
 @cache
 def _parts() -> dict[str, str]:
-    """What ``common.lua`` defines, by name and in order: a part begins at each ``local`` that is not indented."""
-    text = _read("common")
+    """What SHARED define, by name and in order: a part begins at each ``local`` that is not indented."""
+    text = "".join(map(_read, SHARED))
     starts = [found.start() for found in _PART.finditer(text)]
     pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return {_PART.findall(piece)[0]: piece for piece in pieces}

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from progress import keys
-from progress.commands.source import SCRIPTS, linked, source
+from progress.commands.source import SCRIPTS, SHARED, linked, source
 
-NAMES = sorted(path.stem for path in SCRIPTS.glob("*.lua") if path.stem != "common")
-COMMON = (SCRIPTS / "common.lua").read_text()
+NAMES = sorted(path.stem for path in SCRIPTS.glob("*.lua") if path.stem not in SHARED)
+COMMON = "".join((SCRIPTS / f"{name}.lua").read_text() for name in SHARED)
 FUNCTIONS = re.findall(r"^local function (\w+)", COMMON, re.MULTILINE)
 
 
