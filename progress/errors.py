@@ -125,3 +125,11 @@ class AttemptTimeout(AttemptOver):
 
 class AttemptReleased(AttemptOver):
     """The worker is to stop: the job goes back to the queue, with its last checkpoint. Raised at the next publish."""
+
+
+class AttemptWaits(AttemptOver):
+    """The job waits for its children, and goes on with another attempt once they have ended. Raised by ``gather``."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"waits for {group}")
+        self.group = group

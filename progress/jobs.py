@@ -1,5 +1,6 @@
 """The job: one request for work, its status, and the rules of both."""
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -23,6 +24,20 @@ def uuid7(now_ms: int | None = None) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def child_id(parent: str, step: str, index: int) -> str:
+    """The id of a job's child: always the same, and in the partition of its parent.
+
+    Its time is that of the parent; the rest is a hash in the place of chance.
+    """
+    digits = hashlib.sha256(f"{parent} {step} {index}".encode()).hexdigest()
+    return f"{parent[:13]}-7{digits[:3]}-8{digits[3:6]}-{digits[6:17]}{parent[-1:]}"
+
+
+def group_id(parent: str, step: str) -> str:
+    """The id of the group of a job's children in one of its steps."""
+    return f"{parent}.{step}"
+
+
 def too_deep(value: Any, levels: int = MAX_LEVELS) -> bool:
     """Whether a value of JSON's types nests more objects and arrays into each other than ``levels``."""
     if not isinstance(value, dict | list | tuple):
@@ -37,6 +52,7 @@ class NewJob:
 
     Durations are in seconds. ``priority`` is 0–9, 9 the most urgent. ``owner`` names the API key, if any.
     ``webhook`` is the URL that is told of the job's end, ``webhook_events`` which ends, comma-separated (None: all).
+    ``group`` is the one that it is counted in, at the place ``member``; ``parent`` the job that has asked for it.
     """
 
     kind: str
@@ -53,6 +69,9 @@ class NewJob:
     metadata: Json = field(default_factory=dict)
     retry_of: str | None = None
     owner: str | None = None
+    group: str | None = None
+    member: int = 0
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,11 @@ class Job:
     checkpoint: Any = None
     checkpoint_seq: int = 0
     handed_back: int = 0
+    group: str | None = None
+    member: int = 0
+    parent: str | None = None
+    opened: str | None = None
+    waiting_for: str | None = None
     queue_position: int | None = None
     queue_score: str = ""
     queue_served: bool = True

@@ -34,6 +34,11 @@ and queues, and the channel of its events.
 | collection:NAME | hash | version, dimensions, model, bytes of a collection | COLLECTION_TTL_S after its use |
 | vectors:NAME | hash | its items: float32, little-endian, and a label behind them, by id | the same |
 | neighbours:NAME:K | string | what was found among them: the version, a space, and what a task keeps | the same |
+| group:ID | hash | counters of a batch, or of the children of one step | RESULT_TTL_S after the last end |
+| members:ID | sorted set | its jobs by their place in it | with group:ID |
+| failures:ID | list | the first MOST_FAILURES jobs that have failed, ``{job, kind, error}`` | with group:ID |
+| waiters | sorted set | jobs that wait for a group, by the epoch ms of the next look at it | while not empty |
+| abandoned | sorted set | groups whose jobs nobody waits for any more, to be cancelled | while not empty |
 | live:ID, activity | pub/sub channel | new events of one job; state changes and progress of all | – |
 """
 
@@ -71,6 +76,11 @@ ACTIVITY: Final = f"{PREFIX}activity"
 COLLECTION: Final = f"{PREFIX}collection:"
 VECTORS: Final = f"{PREFIX}vectors:"
 NEIGHBOURS: Final = f"{PREFIX}neighbours:"
+GROUP: Final = f"{PREFIX}group:"
+MEMBERS: Final = f"{PREFIX}members:"
+FAILURES: Final = f"{PREFIX}failures:"
+WAITERS: Final = f"{PREFIX}waiters"
+ABANDONED: Final = f"{PREFIX}abandoned"
 BROKER: Final = f"{PREFIX}broker:"
 """Prefix of the keys that Celery's broker makes, where broker and store are one server."""
 
@@ -90,6 +100,8 @@ FIGURES_PARTS: Final = 12
 FIGURES_TTL_S: Final = 3_900
 MOST_CODES: Final = 100
 """Tasks make up codes of errors; those that come after so many count together, as ``other``."""
+WAITER_MS: Final = 60_000
+MOST_FAILURES: Final = 100
 ROOM: Final = 1_000_000
 """How many numbers of a log are passed over where a crash of Redis may have lost events that readers have seen."""
 
@@ -180,6 +192,13 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "collection": COLLECTION,
         "vectors": VECTORS,
         "neighbours": NEIGHBOURS,
+        "group": GROUP,
+        "members": MEMBERS,
+        "failures": FAILURES,
+        "most_failures": str(MOST_FAILURES),
+        "waiters": WAITERS,
+        "waiter_ms": str(WAITER_MS),
+        "abandoned": ABANDONED,
     }
     words = {name: f"'{key.replace(PREFIX, prefix_of(partition))}'" for name, key in names.items()}
     tables = {name: "{%s}" % ",".join(map(str, bounds)) for name, bounds in BOUNDS.items()}  # noqa: UP031  # braces

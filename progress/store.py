@@ -1,11 +1,11 @@
 """Jobs and logs as the API uses them: what each command's answer means to whoever asked."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from progress import commands
-from progress.commands import Health, Lifetimes, LogPage
+from progress.commands import Group, Health, Lifetimes, LogPage, Opened
 from progress.connect import AsyncExecutor
 from progress.deliveries import Deliveries
 from progress.errors import IdempotencyConflict, JobConflict, JobNotFound
@@ -13,6 +13,10 @@ from progress.events import encode_json
 from progress.jobs import Job, NewJob
 from progress.settings import Settings
 from progress.unsynced import Unsynced
+
+GROUP_TTL_S: Final = 365 * 24 * 3600
+"""How long a group stays of which jobs are still to end; once they have, it stays as long as they do."""
+Members = list[tuple[int, Job | None]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,29 @@ class Store:
             if idempotency_key:
                 self._made[new.owner, idempotency_key] = again
         return Submitted(made.job, made.outcome == "created")
+
+    async def open_group(self, group: str, expected: int, call: str) -> Opened:
+        """Says that so many jobs come into a group, which is made where there is none.
+
+        Args:
+            call: a name of this growth: said twice, it counts once. A negative one takes back what was said.
+        """
+        command = commands.OpenGroup(group, expected, call, GROUP_TTL_S)
+        opened = await self._executor.run(command)
+        self._unsynced.add(command)
+        return opened
+
+    async def group(self, group: str, known: int = 0, *, beside: str = "") -> Group | None:
+        """How a group is, and of its failures those after the first ``known``; None where there is none.
+
+        Args:
+            beside: the id of its parent, where it has one.
+        """
+        return await self._executor.run(commands.ReadGroup(group, known, beside))
+
+    async def members(self, group: str, first: int, limit: int, beside: str = "") -> Members:
+        """Jobs of a group from a place in its list on, without inputs and results; see commands.Members."""
+        return await self._executor.run(commands.Members(group, first, limit, beside))
 
     async def get(self, job_id: str) -> Job:
         """One job.

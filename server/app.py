@@ -20,8 +20,9 @@ from server.direct import Direct
 from server.encoding import IDLE_S
 from server.filing import Filing
 from server.guard import BodyGuard, PageHeaders
+from server.making import Batches
 from server.posting import Posting
-from server.routes import artifacts, deliveries, events, figures, files, jobs, service, sockets
+from server.routes import artifacts, batches, deliveries, events, figures, files, jobs, service, sockets
 from server.routes.docs import docs_route
 from server.state import State, keep_awake
 from server.submission import Submissions
@@ -68,7 +69,7 @@ def create_app(state: State) -> FastAPI:
     )
     app.state.jobcast = state
     errors.install(app)
-    for module in (jobs, deliveries, artifacts, files, events, figures, service, sockets):
+    for module in (jobs, batches, deliveries, artifacts, files, events, figures, service, sockets):
         app.include_router(module.router)
     app.add_middleware(Direct, state=state)
     app.add_middleware(Posting, state=state)
@@ -87,4 +88,5 @@ def make_state(settings: Settings, queue: JobQueue | None = None) -> State:
     hub = Hub(store, factory.listener(settings.redis_url))
     queue = queue or CeleryQueue.from_settings(settings)
     files = Filing(open_storage(settings), settings.files_ttl_s)
-    return State(settings, store, hub, queue, Submissions(store, queue, settings, files), files)
+    submissions = Submissions(store, queue, settings, files)
+    return State(settings, store, hub, queue, submissions, Batches(store, submissions), files)

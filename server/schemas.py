@@ -137,6 +137,8 @@ class JobView(BaseModel):
     finished_at: str | None
     last_seq: int
     retry_of: str | None
+    parent: str | None = Field(description="The job that has asked for it, if any")
+    batch: str | None = Field(description="The batch that it is in, if any")
     queue_position: int | None = Field(description="While it waits: 1 is next")
     hint: str | None = Field(description="For people: why nothing happens")
     links: Links
@@ -152,6 +154,7 @@ class JobView(BaseModel):
             created_at=rfc3339(job.created_at),
             started_at=_moment(job.started_at),
             finished_at=_moment(job.finished_at),
+            batch=None if job.parent else job.group,
             hint=hint(job),
             links=Links(self=path, events=f"{path}/events", websocket=f"{path}/ws", cancel=f"{path}/cancel"),
         )
@@ -159,7 +162,7 @@ class JobView(BaseModel):
 
 _SAME = (
     "id", "kind", "status", "queue", "priority", "attempt", "max_attempts", "result", "metadata", "last_seq",
-    "retry_of", "queue_position",
+    "retry_of", "parent", "queue_position",
 )  # fmt: skip
 
 

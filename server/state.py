@@ -13,6 +13,7 @@ from progress.hub import Hub
 from progress.settings import Settings
 from progress.store import Store
 from server.filing import Filing
+from server.making import Batches
 from server.submission import Submissions
 from tasks.queue import JobQueue
 
@@ -33,6 +34,7 @@ class State:
     hub: Hub
     queue: JobQueue
     submissions: Submissions
+    batches: Batches
     files: Filing
     open_streams: int = 0
     relays: set[Ticking] = field(default_factory=set)

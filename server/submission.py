@@ -6,11 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from progress.commands import Waiting
 from progress.events import encode_json
-from progress.jobs import Job, Json, NewJob
+from progress.jobs import Job, Json, NewJob, uuid7
 from progress.settings import Settings
 from progress.store import Store, Submitted
 from progress.targets import RefusedTarget, Targets
@@ -49,13 +49,22 @@ class Submissions:
             IdempotencyConflict: the key was used with another body.
             StoreUnavailable: nothing was made.
         """
+        new, named = await self.validated(request, owner)
+        fingerprint = "-"
+        if idempotency_key:
+            fingerprint = fingerprint_of(request)
+        return await self.make(new, named, idempotency_key, fingerprint)
+
+    async def validated(self, request: JobRequest, owner: str | None) -> tuple[NewJob, Files]:
+        """The job that a request asks for, and the files that its input names.
+
+        Raises:
+            Problem: 422 where its kind, its input or a file is wrong.
+        """
         new, named = self._validated(request, owner)
         if named:
             await self._files.expect(named)
-        fingerprint = "-"
-        if idempotency_key:
-            fingerprint = hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
-        return await self._make(new, named, idempotency_key, fingerprint)
+        return new, named
 
     async def retry(self, job: Job) -> Submitted:
         """Makes a new job with the input of another one.
@@ -71,6 +80,8 @@ class Submissions:
             job.kind,
             job.input,
             job.queue,
+            # Beside the old one in a cluster: of its children those that have succeeded are taken over.
+            id=uuid7()[:-1] + job.id[-1],
             priority=job.priority,
             max_attempts=job.max_attempts,
             timeout_s=job.timeout_s,
@@ -80,7 +91,7 @@ class Submissions:
             metadata=job.metadata,
             retry_of=job.id,
         )
-        return await self._make(new, named)
+        return await self.make(new, named)
 
     def _files_of(self, job: Job) -> Files:
         kind = self._queue.kinds.get(job.kind)
@@ -99,7 +110,8 @@ class Submissions:
         await asyncio.to_thread(self._checker.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._queue.close)
 
-    async def _make(self, new: NewJob, named: Files, idempotency_key: str = "", fingerprint: str = "-") -> Submitted:
+    async def make(self, new: NewJob, named: Files, idempotency_key: str = "", fingerprint: str = "-") -> Submitted:
+        """Makes a job that has been validated, and sends its message. Raises as ``submit``."""
         made = await self._store.create(new, idempotency_key=idempotency_key, fingerprint=fingerprint)
         if made.created and made.job.due_at is None:
             self._sender.send(Waiting(made.job.id, made.job.queue, made.job.priority))
@@ -146,7 +158,12 @@ class Submissions:
         return request.webhook
 
 
-def sorted_json(request: JobRequest) -> Json:
+def fingerprint_of(request: BaseModel) -> str:
+    """The same for equal requests."""
+    return hashlib.sha256(encode_json(sorted_json(request)).encode()).hexdigest()
+
+
+def sorted_json(request: BaseModel) -> Json:
     """A request in a form in which equal ones are equal, whatever the order of their fields."""
 
     def ordered(value: object) -> object:

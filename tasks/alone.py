@@ -39,6 +39,8 @@ def is_suspect(claims: Claims, job_id: str) -> bool:
     job = claims.read(job_id)
     if job is None or job.attempt - job.handed_back != job.max_attempts - 1:
         return False
+    if job.waiting_for:
+        return False
     # While it runs its holder may live; if not, this attempt is lost by the next claim.
     return job.status == "running" or (job.status == "retrying" and claims.was_lost(job))
 

@@ -7,23 +7,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from celery import current_app
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel, ValidationError
 
 from progress import factory
 from progress.claims import Claims, Keeper
 from progress.commands import Begun, Outcome
-from progress.errors import (
-    AttemptOver,
-    AttemptReleased,
-    AttemptTimeout,
-    JobCancelled,
-    StoreUnavailable,
-)
+from progress.errors import AttemptOver, AttemptReleased, AttemptTimeout, AttemptWaits, JobCancelled
 from progress.events import encode_json
 from progress.holder import Holder
 from progress.jobs import MAX_LEVELS, Job, Json, too_deep
@@ -32,11 +26,13 @@ from progress.settings import Settings
 from progress.storage import open_storage
 from tasks.drain import drain
 from tasks.errors import TaskError
+from tasks.family import Children
+from tasks.patience import patiently
 from tasks.progress import Progress, Resumed
+from tasks.queue import CeleryQueue, JobQueue
 from tasks.registry import Kind, kinds
 
 logger = logging.getLogger(__name__)
-R = TypeVar("R")
 MESSAGE_CHARS: Final = 2000
 STOPPED: Final = ("worker_stopped", "its worker was told to stop; another one goes on")
 UNSETTLED_S: Final = 0.25
@@ -72,11 +68,14 @@ class Runner:
         self._leaving = threading.Lock()
         self.is_disposable = False
         """Whether this process may be killed with a task that does not stop: one that runs nothing else may."""
+        self._made_queue: JobQueue | None = None
 
     def close(self) -> None:
         """Ends threads and connections."""
         self.keeper.close()
         self.committer.close()
+        if self._made_queue:
+            self._made_queue.close()
         self.executor.close()
 
     def run(self, job_id: str) -> bool:
@@ -143,6 +142,7 @@ class Runner:
             files=self.storage,
             job_id=job.id,
         )
+        task_progress.family = Children(self.executor, self._queue, self.settings, job, lambda: publisher.over)
         try:
             value = as_result(kind.function(kind.validate(job.input), task_progress))
             if task_progress.told and isinstance(publisher.over, AttemptReleased | AttemptTimeout):
@@ -158,24 +158,18 @@ class Runner:
             return None
         return Resumed(job.checkpoint, self.claims.kept_text(job))
 
+    def _queue(self) -> JobQueue:
+        """For the children of jobs that run here: most have none."""
+        with self._leaving:
+            self._made_queue = self._made_queue or CeleryQueue(current_app._get_current_object(), self.settings)
+        return self._made_queue
+
     def _report(self, job: Job, publisher: Publisher, ending: Ending | None) -> None:
         if ending is None:
             logger.warning("job %s: attempt %d is over, another one has the job", job.id, job.attempt)
             return
         finished = publisher.finish(ending.outcome, ending.value, delay_ms=ending.delay_ms)
         logger.info("job %s: attempt %d %s", job.id, job.attempt, finished.answer)
-
-
-def patiently(ask: Callable[[], R], job_id: str) -> R:
-    """Asks until Redis is there: it may be away for a moment, and giving up would leave the job to the sweeper."""
-    pause = 0.1
-    while True:
-        try:
-            return ask()
-        except StoreUnavailable as error:
-            logger.warning("job %s: not begun, again in %.1f s: %s", job_id, pause, error)
-            time.sleep(pause)
-            pause = min(pause * 2, 2.0)
 
 
 def ending_of(error: Exception, over: AttemptOver | None, kind: Kind, job: Job) -> Ending | None:
@@ -201,6 +195,8 @@ def ending_when_over(over: AttemptOver, job: Job) -> Ending | None:
             return _failed("timeout", f"the attempt took longer than {job.timeout_s or 'the worker allows'} s")
         case JobCancelled():
             return Ending("cancelled", "")
+        case AttemptWaits() as waits:
+            return Ending("waiting", waits.group)
         case AttemptReleased():
             return Ending("released", encode_json(error_json(*STOPPED, retryable=True)))
     return None

@@ -2,8 +2,12 @@
 
 TaskError                code, message, and whether another attempt may help
 ├── Retry                asks for another attempt, after a delay of the task's choosing
+├── ChildFailed          a job that this one has asked for has failed, or was cancelled
 └── ModelError           the model server refused, failed, or broke off (see tasks/llm.py)
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class TaskError(Exception):
@@ -33,6 +37,21 @@ class Retry(TaskError):
 
     def __init__(self, message: str = "the task asked for another attempt", *, after_s: float | None = None) -> None:
         super().__init__("retry", message, retryable=True, retry_after_s=after_s)
+
+
+class ChildFailed(TaskError):
+    """A job that this one has asked for did not succeed. It had its own attempts, so this one has no other.
+
+    Args:
+        step: its step in this job.
+        what: which of the children it is, for people.
+        error: its own ``error``; None where it was cancelled.
+    """
+
+    def __init__(self, step: str, what: str, error: Mapping[str, Any] | None) -> None:
+        why = f"failed: {error['message']}" if error else "was cancelled"
+        super().__init__("step_failed", f"step {step}: {what} {why}")
+        self.step = step
 
 
 class ModelError(TaskError):

@@ -1,14 +1,16 @@
 """Progress: what a task function reports through. It knows neither Celery nor Redis nor HTTP."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sized
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from progress.errors import AttemptOver
 from progress.events import MAIN_CHANNEL, Draft, encode_json
+from progress.jobs import Json
 from progress.publisher import progress_draft
 from progress.storage import Storage, add_artifact, artifact_url, find_file
 from tasks.errors import TaskError
@@ -17,6 +19,7 @@ from tasks.pace import Pace, rate_text
 T = TypeVar("T")
 Level = Literal["debug", "info", "warning", "error"]
 MESSAGE_CHARS = 4000
+_STEP: Final = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
 class Sink(Protocol):
@@ -56,6 +59,27 @@ class InputFile:
     path: Path
 
 
+@dataclass(frozen=True)
+class Child:
+    """A job that another one asks for. What is None is the kind's own.
+
+    ``name`` tells people which of them it is.
+    """
+
+    kind: str
+    input: Json
+    name: str = ""
+    max_attempts: int | None = None
+    timeout_s: float | None = None
+
+
+class Family(Protocol):
+    """Where a task's children run: as jobs of their own, or in a script beside it."""
+
+    def gather(self, step: str, children: Sequence[Child], share: tuple[float, float]) -> list[Any]:
+        """See Progress.gather."""
+
+
 class Progress:
     """How a task tells what happens. All methods but the properties raise AttemptOver once the task is to stop.
 
@@ -80,6 +104,9 @@ class Progress:
         self._storage = files
         self.job_id = job_id
         self.pace = Pace()
+        self.family: Family | None = None
+        """Where children run, for ``gather``: a worker gives one; a script that needs one sets it."""
+        self._state = resumed.state if resumed else None
         self.told = False
         self.resumed = resumed
         self.attempt = attempt
@@ -134,6 +161,7 @@ class Progress:
             TypeError, ValueError: the state has no form in JSON.
         """
         self._sink.checkpoint(encode_json(state))
+        self._state = state
 
     def track(self, items: Iterable[T], total: int | None = None, *, step: str | None = None) -> Iterator[T]:
         """Yields each item and counts those that are done, as tqdm does.
@@ -199,6 +227,30 @@ class Progress:
                 "Progress(sink, files=LocalStorage(Path('files'))) with LocalStorage from progress.storage"
             )
         return self._storage
+
+    def gather(self, step: str, children: Sequence[Child], *, share: tuple[float, float] = (0.0, 1.0)) -> list[Any]:
+        """Runs jobs side by side and gives their results, in order, once all of them have ended.
+
+        Each is a job of its own, with its own log, attempts and retries. This one waits for them without a worker: the
+        call raises, the attempt ends, and another one begins the function anew once they have ended. ``resumed`` then
+        has what ``checkpoint`` has kept and the text so far, and the same call gives the results. So what comes before
+        it has to come to the same call again: keep with ``checkpoint`` what is dear to make.
+
+        Args:
+            step: a name within this job: 1 to 64 letters, digits, ``_`` and ``-``.
+            share: what of this job's progress lies before the step, and what of it the step is.
+
+        Raises:
+            ChildFailed: one of them has failed or was cancelled. Others have run to their ends.
+            ValueError: no name, or no place for children: a script sets ``progress.family``.
+        """
+        if not _STEP.fullmatch(step):
+            raise ValueError(f"{step!r} is no name of a step: use 1 to 64 letters, digits, '_' and '-'")
+        if self.family is None:
+            raise ValueError("there is no place for children: set progress.family, to tasks.family.InProcess() say")
+        # The text so far stays, whatever becomes of this attempt.
+        self.checkpoint(self._state)
+        return self.family.gather(step, children, share)
 
     @property
     def cancelled(self) -> bool:

@@ -50,6 +50,7 @@ def message(job: Job) -> bytes:
     data |= {"result": job.result, "error": job.error, "metadata": job.metadata}
     data |= {name: _moment(getattr(job, name)) for name in ("created_at", "started_at", "finished_at")}
     data |= {"last_seq": job.last_seq, "retry_of": job.retry_of, "queue_position": None, "hint": None}
+    data |= {"parent": job.parent, "batch": None if job.parent else job.group}
     data["links"] = {"self": path, "events": f"{path}/events", "websocket": f"{path}/ws", "cancel": f"{path}/cancel"}
     body = {"type": f"job.{job.status}", "timestamp": _moment(job.finished_at), "data": data}
     return encode_json(body).encode()

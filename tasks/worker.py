@@ -11,11 +11,12 @@ from progress.process import die_with_parent
 from progress.settings import current
 from tasks import alone
 from tasks.app import HOUSEKEEPING, RUN, default_app
-from tasks.attempt import patiently, runner, worker_name
+from tasks.attempt import runner, worker_name
 from tasks.broker import is_redis
 from tasks.deliverer import Deliverer
 from tasks.drain import drain
 from tasks.janitor import Janitor
+from tasks.patience import patiently
 from tasks.pool import Upkeep
 from tasks.queue import CeleryQueue
 from tasks.recovery import Sweeper

@@ -42,6 +42,7 @@ from progress.commands.deliveries import (
     Tried,
 )
 from progress.commands.figures import Counted, ReadFigures
+from progress.commands.groups import Group, Members, Opened, OpenGroup, ReadGroup
 from progress.commands.jobs import (
     Ahead,
     CancelJob,
@@ -96,6 +97,7 @@ __all__ = [
     "FinishAttempt",
     "Finished",
     "Granted",
+    "Group",
     "Health",
     "Heartbeat",
     "Holders",
@@ -104,6 +106,9 @@ __all__ = [
     "ListJobs",
     "LogPage",
     "LongWaiting",
+    "Members",
+    "OpenGroup",
+    "Opened",
     "Outcome",
     "Part",
     "Put",
@@ -114,6 +119,7 @@ __all__ = [
     "ReadCollection",
     "ReadDeliveries",
     "ReadFigures",
+    "ReadGroup",
     "ReadHeads",
     "ReadHealth",
     "ReadJob",

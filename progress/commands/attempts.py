@@ -16,7 +16,7 @@ from progress.events import Draft, encode_json
 from progress.jobs import Job, uuid7
 
 Answer = Literal["ok", "cancel", "stale", "closed", "gone", "behind", "unsettled"]
-Outcome = Literal["succeeded", "failed", "cancelled", "retrying", "released"]
+Outcome = Literal["succeeded", "failed", "cancelled", "retrying", "released", "waiting"]
 Part = tuple[int | None, Command[Any]]
 """A command and the partition that it is done in; None where there is no cluster."""
 MOST_JOINED: Final = 64
@@ -187,7 +187,9 @@ class Finished:
     ``room`` as that of Appended.
     """
 
-    answer: Literal["succeeded", "failed", "cancelled", "retrying", "stale", "closed", "gone", "behind", "unsettled"]
+    answer: Literal[
+        "succeeded", "failed", "cancelled", "retrying", "waiting", "stale", "closed", "gone", "behind", "unsettled"
+    ]
     last_seq: int
     at: int = 0
     reason: str = ""
@@ -201,7 +203,8 @@ class Finished:
 
 @dataclass(frozen=True)
 class FinishAttempt(Command[Finished]):
-    """Ends an attempt. ``value`` is the result (succeeded, cancelled) or the error (failed, retrying) as JSON.
+    """Ends an attempt. ``value`` is the result (succeeded, cancelled) or the error (failed, retrying) as JSON, or the
+    id of the group that the job waits for.
 
     ``at`` is when, in epoch ms by Redis's clock; None for now. ``tokens`` is how many pieces of text were published,
     the first of them at ``first_token_at``. ``told`` is the answer to one that was written before.
@@ -235,10 +238,10 @@ class FinishAttempt(Command[Finished]):
 
     def again(self, answer: Finished) -> "FinishAttempt":
         """The command that makes the same end once more, whatever was asked for since."""
-        if answer.answer == "retrying":
+        if answer.answer in ("retrying", "waiting"):
             return replace(self, at=answer.at, told=answer)
         ending: Any = answer.answer
-        value = "" if ending == "cancelled" and self.outcome in ("failed", "retrying", "released") else self.value
+        value = self.value if ending != "cancelled" or self.outcome in ("succeeded", "cancelled") else ""
         return replace(self, at=answer.at, outcome=ending, value=value, told=answer)
 
 

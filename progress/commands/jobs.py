@@ -84,6 +84,9 @@ class CreateJob(Command[Created]):
             "webhook_events": job.webhook_events,
             "retry_of": job.retry_of,
             "owner": job.owner,
+            "group": job.group,
+            "member": job.member if job.group else None,
+            "parent": job.parent,
         }
         for name, value in values.items():
             if value is not None:
@@ -102,7 +105,8 @@ class CreateJob(Command[Created]):
 
     def beside(self) -> "CreateJob":
         """The same for a cluster: with an id of the partition where all that is made with its key can be found."""
-        if not self.idempotency_key:
+        if not self.idempotency_key or self.job.group:
+            # Jobs of a group are where it is.
             return self
         key = f"{self.job.owner}:{self.idempotency_key}"
         return replace(self, job=replace(self.job, id=keys.beside(self.job.id, key)))
@@ -232,7 +236,9 @@ class Ahead(Spread[int]):
 
 
 _NUMBERS = ("priority", "attempt", "max_attempts", "created_at", "last_seq", "started_at", "finished_at", "due_at")
-_TEXTS = ("voids", "id", "kind", "status", "queue", "retry_of", "webhook", "webhook_events", "worker")
+_COUNTS = ("checkpoint_seq", "handed_back", "member")
+_TEXTS = ("voids", "id", "kind", "status", "queue", "retry_of", "webhook", "worker", "webhook_events")
+_PLACES = ("group", "parent", "opened", "waiting_for")
 _SECONDS = ("timeout_s", "cancel_after_s")
 _JSON = ("input", "metadata", "progress", "result", "error", "checkpoint")
 
@@ -252,10 +258,8 @@ def read_record(flat: Any, **extra: Any) -> Job:
     """A job from the fields of its hash, as Redis lists them: name, value, name, value, …"""
     record = fields_of(flat)
     values: dict[str, Any] = {"input": {}}
-    values |= {
-        name: int(float(record[name])) for name in (*_NUMBERS, "checkpoint_seq", "handed_back") if name in record
-    }
-    values |= {name: record[name].decode() for name in _TEXTS if name in record}
+    values |= {name: int(float(record[name])) for name in (*_NUMBERS, *_COUNTS) if name in record}
+    values |= {name: record[name].decode() for name in (*_TEXTS, *_PLACES) if name in record}
     values |= {name: float(record[name]) for name in _SECONDS if name in record}
     values |= {name: json.loads(record[name]) for name in _JSON if record.get(name)}
     return Job(**values, cancel_requested="cancel_requested" in record, **extra)

@@ -1,4 +1,4 @@
-"""The text of a script: with what it uses of ``common.lua`` and ``counting.lua``, and nothing else.
+"""The text of a script: with what it uses of SHARED, and nothing else.
 
 Redis runs all of a text at each call. To make every function of ``common.lua``, and a table of key names, took a
 quarter of the time of an append.
@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 SCRIPTS: Final = Path(__file__).parents[1] / "scripts"
-SHARED: Final = ("counting", "common")
+SHARED: Final = ("common", "groups", "counting")
 _COMMENT: Final = re.compile(r"--.*")
 _PART: Final = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
-_WORD: Final = re.compile(r"\w+")
 _KEY: Final = re.compile(r"\bKEY\.(\w+)")
 
 
@@ -25,19 +24,24 @@ def source(name: str, words: Mapping[str, str]) -> str:
 
 def linked(body: str, words: Mapping[str, str]) -> str:
     """Lua code behind what it uses of SHARED; ``words`` are expressions that stand for ``KEY.`` and a name."""
-    parts = _parts()
-    used: set[str] = set()
-    wanted = set(_WORD.findall(body))
-    while new := (wanted & parts.keys()) - used:
-        used |= new
-        wanted = {word for part in new for word in _WORD.findall(parts[part])}
-    text = "".join([part for name, part in parts.items() if name in used]) + body
+    parts, seen, used = _parts(), set[str](), list[str]()
+
+    def use(text: str) -> None:
+        for part in parts:
+            if part not in seen and re.search(rf"(?<!KEY\.)\b{part}\b", text):
+                seen.add(part)
+                use(parts[part])
+                # Lua knows only what stands before.
+                used.append(part)
+
+    use(body)
+    text = "".join(parts[part] for part in used) + body
     return _KEY.sub(lambda found: words[found[1]], text)
 
 
 @cache
 def _parts() -> dict[str, str]:
-    """What SHARED define, by name and in order: a part begins at each ``local`` that is not indented."""
+    """What SHARED defines, by name and in order: a part begins at each ``local`` that is not indented."""
     text = "".join(map(_read, SHARED))
     starts = [found.start() for found in _PART.finditer(text)]
     pieces = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]

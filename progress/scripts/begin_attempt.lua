@@ -8,7 +8,7 @@ local id, now = ARGV[1], clock()
 local server = notice(now)
 local before, again = ARGV[9], ARGV[11] ~= ''
 local r = read(id, 'status', 'attempt', 'queue', 'kind', 'checkpoint_seq', 'due_at', 'started_at', 'claim', 'last_seq',
-  'server')
+  'server', 'waiting_for')
 if not r[1] then return {again and 'gone' or missing(now)} end
 -- The reply to it was lost, or nothing was: it is the same claim.
 if r[1] == 'running' and r[8] == ARGV[4] then
@@ -19,21 +19,24 @@ local function redelivered(answer)
   return {answer}
 end
 if ENDED[r[1]] then return redelivered('ended') end
+-- It waits for its children, or they have ended and it goes on: nobody holds it.
+local waits = r[1] == 'running' and r[11]
 if again then
   -- Only what was lost is written again, and only where nobody has gone on from there.
   if tonumber(r[2]) + 1 ~= tonumber(ARGV[8]) or r[9] ~= before then return {'stale'} end
   now = tonumber(ARGV[11])
-elseif r[1] ~= 'running' and r[10] ~= server and unsettled(now) then
+elseif (r[1] ~= 'running' or waits) and r[10] ~= server and unsettled(now) then
   return {'unsettled'}
 end
+if waits and waits ~= 'ready' and not again then return {'early'} end
 if not again then before = r[9] end
 -- One event is written, or two; where there was room left the same room is left again.
 local leave = 'if needed'
 if again then
-  local last = tonumber(ARGV[10]) - (r[1] == 'running' and 2 or 1)
+  local last = tonumber(ARGV[10]) - (r[1] == 'running' and not waits and 2 or 1)
   leave = last > tonumber(before) and last
 end
-if r[1] == 'running' then
+if r[1] == 'running' and not waits then
   -- After a pause a message is here before its holder has had the time to renew: the sweeper will know who lives.
   if not again and (paused(now) or not is_lost(id, now)) then return redelivered('held') end
   if not lose(id, now, leave) then return {'ended'} end
@@ -46,7 +49,7 @@ local attempt = tonumber(r[2]) + 1
 local follows = leave_room(id, now, leave)
 redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0,
   'begun_after', before, 'begun_at', now)
-redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome')
+redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome', 'waiting_for')
 if not r[7] then redis.call('HSET', KEY.job .. id, 'started_at', now) end
 local seq = write(id, now, attempt, {'started', '"worker":' .. ARGV[5] .. ',"rollback_to":' .. r[5] .. follows})
 if attempt > 1 then

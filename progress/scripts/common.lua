@@ -70,9 +70,9 @@ end
 -- What decides whether an attempt may write, and what it writes with: fields of a record by their names, in one step.
 local function held(id)
   local r = read(id, 'status', 'attempt', 'claim', 'append_number', 'cancel_requested', 'doubted', 'server', 'last_seq',
-    'max_events', 'kind')
+    'max_events', 'kind', 'waiting_for')
   return {status = r[1], attempt = r[2], claim = r[3], append_number = r[4], cancel_requested = r[5], doubted = r[6],
-    server = r[7], last_seq = r[8], max_events = r[9], kind = r[10]}
+    server = r[7], last_seq = r[8], max_events = r[9], kind = r[10], waiting_for = r[11]}
 end
 
 -- A job as people want to see it: {{field, value, …}, position in its queue from 1 (0: in none), 1 if a worker serves
@@ -97,6 +97,8 @@ local function set_status(id, kind, from, to)
     redis.call('ZREM', index(k, from), id)
     redis.call('ZADD', index(k, to), 0, id)
   end
+  local group = read(id, 'group')[1]
+  if group then count_in_group(group, id, kind, from, to) end
 end
 
 -- Appends events and tells whoever listens. drafts: {type, fields, type, fields, …}, fields being the
@@ -178,7 +180,8 @@ end
 
 -- Ends a job: its last event, its status, and when record and log go.
 local function finish(id, now, attempt, status, fields)
-  local r = read(id, 'kind', 'status', 'queue', 'events_ttl_s', 'result_ttl_s', 'webhook', 'webhook_events')
+  local r = read(id, 'kind', 'status', 'queue', 'events_ttl_s', 'result_ttl_s', 'webhook', 'webhook_events',
+    'opened')
   local seq = write(id, now, attempt, {status, fields})
   redis.call('HSET', KEY.job .. id, 'finished_at', now)
   set_status(id, r[1], r[2], status)
@@ -195,6 +198,9 @@ local function finish(id, now, attempt, status, fields)
   redis.call('ZREM', KEY.queue .. r[3], id)
   redis.call('EXPIRE', KEY.log .. id, r[4])
   redis.call('EXPIRE', KEY.job .. id, r[5])
+  redis.call('ZREM', KEY.waiters, id)
+  -- Children that nobody waits for any more are cancelled by the sweeper, some at a time.
+  if r[8] and status ~= 'succeeded' then redis.call('ZADD', KEY.abandoned, now, r[8]) end
   redis.call('ZADD', KEY.expiry, now + tonumber(r[5]) * 1000, id .. ' ' .. r[1] .. ' ' .. status)
   if r[6] and (not r[7] or string.find(r[7], status, 1, true)) then redis.call('ZADD', KEY.deliveries, now, id) end
   return seq
@@ -240,7 +246,7 @@ local function refuse(r, attempt, claim, number)
   if mine and tonumber(number) <= tonumber(r.append_number) then return 'seen' end
   if ENDED[r.status] then return 'closed' end
   if tonumber(r.attempt) < tonumber(attempt) then return 'behind' end
-  if not mine or r.status ~= 'running' then return 'stale' end
+  if not mine or r.status ~= 'running' or r.waiting_for then return 'stale' end
   if tonumber(number) > tonumber(r.append_number) + 1 then return 'behind' end
   return nil
 end

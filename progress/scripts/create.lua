@@ -35,12 +35,16 @@ if again then now, server = tonumber(ARGV[7]), '' end
 local delay = tonumber(ARGV[5])
 redis.call('HSET', KEY.job .. id, 'id', id, 'status', 'queued', 'attempt', '0', 'last_seq', '0', 'append_number', '0',
   'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, 'server', server, unpack(ARGV, 8))
-local r = read(id, 'kind', 'queue', 'priority')
+local r = read(id, 'kind', 'queue', 'priority', 'group', 'member')
 for _, k in ipairs({r[1], ''}) do
   redis.call('ZADD', index(k, ''), 0, id)
   redis.call('ZADD', index(k, 'queued'), 0, id)
 end
 write(id, now, 0, {'queued', ARGV[6]})
+if r[4] then
+  redis.call('ZADD', KEY.members .. r[4], r[5], id)
+  count_in_group(r[4], id, r[1], '', 'queued')
+end
 if delay > 0 then
   redis.call('HSET', KEY.job .. id, 'due_at', now + delay)
   redis.call('ZADD', KEY.due, now + delay, id)

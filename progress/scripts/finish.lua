@@ -4,8 +4,9 @@
 --   reason as JSON ('' for a new one); how many pieces of text the attempt has published, and
 --   when the first of them was written ('' for none)
 -- Outcome: 'succeeded' | 'failed' | 'cancelled' | 'retrying' | 'released' (handed back by a worker that stops: as
--- 'retrying', at once, and not counted). A cancel that was accepted before wins, as whoever asked was told so; a last
--- attempt that asks for another one has failed.
+-- 'retrying', at once, and not counted) | 'waiting' (for the group that the value names: the job stays as it is, nobody
+-- holds it, and once all of the group has ended it goes on with another attempt; not counted). A cancel that was accepted
+-- before wins, as whoever asked was told so; a last attempt that asks for another one has failed.
 -- Reply: {status | 'stale' | 'closed' | 'gone' | 'behind' | 'unsettled', last seq, when it came in epoch ms, reason as JSON
 --   or '', up to which seq room was left before it or 0}; see append.lua
 local id, attempt, outcome, value = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
@@ -21,10 +22,12 @@ if leave == 'unsettled' then return {leave, 0, 0, '', 0} end
 
 local r = read(id, 'cancel_requested', 'max_attempts', 'kind', 'status', 'handed_back', 'begun_at')
 local seq, reason, now = 0, r[1], tonumber(ARGV[8]) or clock()
-local again, follows, room = ARGV[9] ~= '', leave_room(id, clock(), leave)
+local again, follows, room = ARGV[9] ~= '', '', 0
 -- What readers have seen once is what happened, whoever has asked for what since.
 if again then reason = ARGV[10] ~= '' and ARGV[10]
 elseif reason then outcome = 'cancelled' end
+-- Waiting is no event: who writes the next one leaves the room.
+if outcome ~= 'waiting' then follows, room = leave_room(id, clock(), leave) end
 if outcome == 'released' then
   redis.call('HINCRBY', KEY.job .. id, 'handed_back', 1)
   outcome = 'retrying'
@@ -43,7 +46,16 @@ if first_at then
     observe(now, 'speed', r[3], math.floor((tokens - 1) * 1e6 / (now - first_at)), KEY.speeds)
   end
 end
-if outcome == 'retrying' then
+if outcome == 'waiting' then
+  seq = tonumber(before.last_seq)
+  redis.call('HINCRBY', KEY.job .. id, 'handed_back', 1)
+  redis.call('HSET', KEY.job .. id, 'waiting_for', value)
+  redis.call('ZREM', KEY.leases, id)
+  redis.call('ZADD', KEY.waiters, now + KEY.waiter_ms, id)
+  -- They have ended meanwhile, or a crash of Redis has lost some of them: then the job makes them again.
+  local g = counted_group(value)
+  if g.done or g.total < g.expected then wake(id, value, now) end
+elseif outcome == 'retrying' then
   count(now, 'retried ' .. r[3] .. ' ' .. code_of(value), 1)
   local delay = tonumber(ARGV[7])
   seq = write(id, now, attempt, {'retrying', '"delay_s":' .. (delay / 1000) .. ',"error":' .. value .. follows})

@@ -2,7 +2,7 @@
 -- ARGV: kind or '', status or '', cursor (the last id of the page before) or '', limit
 -- Reply: {{field, value, …}, …}
 local FIELDS = {'id', 'kind', 'status', 'queue', 'priority', 'attempt', 'max_attempts', 'created_at', 'last_seq', 'metadata',
-  'started_at', 'finished_at', 'due_at', 'progress', 'result', 'error', 'retry_of', 'cancel_requested'}
+  'started_at', 'finished_at', 'due_at', 'progress', 'result', 'error', 'retry_of', 'cancel_requested', 'group', 'parent', 'member'}
 local list, limit = index(ARGV[1], ARGV[2]), tonumber(ARGV[4])
 local from, page = ARGV[3] == '' and '+' or '(' .. ARGV[3], {}
 

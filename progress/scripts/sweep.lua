@@ -1,5 +1,5 @@
 -- Finds the jobs that somebody must enqueue: those whose time has come and those whose attempt is lost; and forgets
--- the ended ones whose record has expired. Cancels jobs that went unread for too long. One worker at a time does this; its lock is renewed by each call.
+-- the ended ones whose record has expired. Cancels jobs that went unread for too long, and children of jobs that have ended. One worker at a time does this; its lock is renewed by each call.
 -- ARGV: worker, lock TTL in ms, most jobs to take at once, lease in ms, pulse TTL in s
 -- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
 local worker, limit, now = ARGV[1], ARGV[3], clock()
@@ -41,6 +41,25 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT'
   local heard = redis.call('PUBSUB', KEY.sharded and 'SHARDNUMSUB' or 'NUMSUB', KEY.live .. id)[2] > 0
   if not asked and heard then watched(id, now, 0)
   elseif end_or_ask(id, now, asked or '"abandoned"') == 'unsettled' then redis.call('ZADD', KEY.unread, now + 1000, id) end
+end
+-- A net: the last child to end wakes whoever waits for it.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.waiters, '-inf', now, 'LIMIT', 0, limit)) do
+  local group = read(id, 'waiting_for')[1]
+  redis.call('ZREM', KEY.waiters, id)
+  if group and group ~= 'ready' then
+    redis.call('ZADD', KEY.waiters, now + KEY.waiter_ms, id)
+    local g = counted_group(group)
+    if g.done or g.total < g.expected then wake(id, group, now) end
+  end
+end
+for _, group in ipairs(redis.call('ZRANGE', KEY.abandoned, 0, 0)) do
+  local from = tonumber(redis.call('HGET', KEY.group .. group, 'abandoned_upto') or 0)
+  local members, settled = redis.call('ZRANGE', KEY.members .. group, from, from + limit - 1), true
+  for _, id in ipairs(members) do
+    settled = end_or_ask(id, now, '"parent ended"') ~= 'unsettled' and settled
+  end
+  if settled then redis.call('HSET', KEY.group .. group, 'abandoned_upto', from + #members) end
+  if settled and #members < tonumber(limit) then redis.call('ZREM', KEY.abandoned, group) end
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEY.expiry, '-inf', now, 'LIMIT', 0, limit)) do
   local id, kind, status = string.match(gone, '^(%S+) (%S+) (%S+)$')

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from progress.commands import Command
 from progress.errors import StoreUnavailable
 from progress.listener import Batch
-from progress.testing import attempts, collections, deliveries, jobs, workers
+from progress.testing import attempts, collections, deliveries, group_scripts, jobs, workers
 from progress.testing.keyspace import Keyspace
 
 __all__ = ["Memory", "MemoryListener"]
@@ -40,6 +40,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
         *(deliveries.redeliver, deliveries.read_deliveries),
         *(collections.put_vectors, collections.read_collection, collections.read_vectors),
         *(collections.keep_neighbours, collections.read_neighbours),
+        *(group_scripts.open_group, group_scripts.read_group, group_scripts.members),
     )
 }
 

@@ -37,9 +37,10 @@ def _begin_again(space: Keyspace, job: Record, argv: tuple[str, ...]) -> Any:
     attempt, before, seq, at = argv[6:]
     if (int(job["attempt"]) + 1, job["last_seq"]) != (int(attempt), before):
         return ["stale"]
-    last = int(seq) - (2 if job["status"] == "running" else 1)
+    held = job["status"] == "running" and "waiting_for" not in job
+    last = int(seq) - (2 if held else 1)
     upto = last if last > int(before) else 0
-    if job["status"] == "running":
+    if held:
         if not space.lose(job, int(at), upto):
             return ["ended"]
         upto = 0
@@ -49,9 +50,12 @@ def _begin_again(space: Keyspace, job: Record, argv: tuple[str, ...]) -> Any:
 def _unclaimable(space: Keyspace, job: Record, now: int) -> str:
     if job["status"] in ENDED:
         return _redelivered(space, job, now, "ended")
-    if job["status"] != "running" and job.get("server") != space.server and space.unsettled > now:
+    waits = job["status"] == "running" and "waiting_for" in job
+    if (job["status"] != "running" or waits) and job.get("server") != space.server and space.unsettled > now:
         return "unsettled"
-    if job["status"] == "running":
+    if waits and job["waiting_for"] != "ready":
+        return "early"
+    if job["status"] == "running" and not waits:
         if space.paused(now) or not space.is_lost(job["id"], now):
             return _redelivered(space, job, now, "held")
         return "" if space.lose(job, now) else "ended"
@@ -65,7 +69,7 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before
     score = space.queues[job["queue"]].get(job["id"])
     since = int(job.get("due_at", now)) if score is None else int(score % 1e13)
     space.observe(now, "wait", job["kind"], max(0, now - since))
-    for name in ("due_at", "append_outcome"):
+    for name in ("due_at", "append_outcome", "waiting_for"):
         job.pop(name, None)
     job.setdefault("started_at", str(now))
     rollback_to = job["checkpoint_seq"]
@@ -146,11 +150,12 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
     upto = space.goes_on(job, clock, again)
     if upto == UNSETTLED:
         return ["unsettled", 0, 0, "", 0]
-    follows = space.leave_room(job, clock, upto)
-    room, outcome = int(job["last_seq"]) if follows else 0, wanted
+    outcome = wanted
     if not again:
         reason = job.get("cancel_requested", "")
         outcome = "cancelled" if reason else wanted
+    follows = "" if outcome == "waiting" else space.leave_room(job, clock, upto)
+    room = int(job["last_seq"]) if follows else 0
     if outcome == "released":
         job["handed_back"] = str(int(job.get("handed_back", 0)) + 1)
         outcome = "retrying"
@@ -158,7 +163,9 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
         outcome = "failed"
     job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now), "append_room": str(room)}
     _observe_end(space, job, now, *spoken)
-    if outcome == "retrying":
+    if outcome == "waiting":
+        seq = space.wait(job, now, value)
+    elif outcome == "retrying":
         space.count(now, f"retried {job['kind']} {space.code_of(value)}")
         seq = _retry(space, job, now, value, int(delay_ms), follows)
         if now <= space.doubt:

@@ -13,6 +13,7 @@ from progress.testing.keyspace import Keyspace, flat
 LISTED: Final = (
     *("id", "kind", "status", "queue", "priority", "attempt", "max_attempts", "created_at", "last_seq", "metadata"),
     *("started_at", "finished_at", "due_at", "progress", "result", "error", "retry_of", "cancel_requested"),
+    *("group", "parent", "member"),
 )
 
 
@@ -41,6 +42,9 @@ def create(space: Keyspace, *argv: str) -> Any:
     for status in ("", "queued"):
         space.enlist(job_id, job["kind"], status)
     space.write(job, now, "0", ("queued", queued))
+    if "group" in job:
+        space.members[job["group"]][job_id] = int(job["member"])
+        space.count_in_group(job, "", "queued")
     if int(delay_ms) > 0:
         space.due[job_id] = now + int(delay_ms)
         job["due_at"] = str(now + int(delay_ms))

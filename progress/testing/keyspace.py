@@ -9,6 +9,7 @@ from progress import keys
 from progress.events import rfc3339
 from progress.figures import HISTOGRAMS, place_of
 from progress.jobs import ENDED
+from progress.testing.groups import Groups
 
 Record = dict[str, str]
 Scores = dict[str, float]
@@ -19,12 +20,13 @@ UNSETTLED: Final = -1
 CODE: Final = re.compile('"code":"([a-z0-9_]+)"')
 
 
-class Keyspace:
+class Keyspace(Groups):
     """The keys of ``progress/keys.py`` and the time. What has expired is removed when the time is asked for."""
 
     def __init__(
         self, clock: Callable[[], int], publish: Callable[[str, str], None], is_heard: Callable[[str], bool]
     ) -> None:
+        super().__init__()
         self._clock = clock
         self.publish = publish
         self.is_heard = is_heard
@@ -121,9 +123,13 @@ class Keyspace:
 
     def set_status(self, job: Record, status: str) -> None:
         """``set_status`` of common.lua."""
-        self.delist(job["id"], job["kind"], job["status"])
+        before, job["status"] = job["status"], status
+        if before == status:
+            return
+        self.delist(job["id"], job["kind"], before)
         self.enlist(job["id"], job["kind"], status)
-        job["status"] = status
+        if "group" in job:
+            self.count_in_group(job, before, status)
 
     def write(self, job: Record, now: int, attempt: str, drafts: tuple[str, ...]) -> int:
         """``write`` of common.lua."""
@@ -189,8 +195,10 @@ class Keyspace:
             self.count(now, f"failed {job['kind']} {code}")
             if '"retryable":true' in fields:
                 self.count(now, f"exhausted {job['kind']} {code}")
-        for scores in (self.leases, self.due, self.unread, self.queues[job["queue"]]):
+        for scores in (self.leases, self.due, self.unread, self.waiters, self.queues[job["queue"]]):
             scores.pop(job_id, None)
+        if "opened" in job and status != "succeeded":
+            self.abandoned[job["opened"]] = now
         clock, kept_ms = self.now(), int(job["result_ttl_s"]) * 1000
         self.ttls["logs", job_id] = clock + int(job["events_ttl_s"]) * 1000
         self.ttls["jobs", job_id] = clock + kept_ms
@@ -268,7 +276,7 @@ class Keyspace:
             return "closed"
         if int(job["attempt"]) < int(attempt):
             return "behind"
-        if not mine or job["status"] != "running":
+        if not mine or job["status"] != "running" or "waiting_for" in job:
             return "stale"
         return "behind" if number > int(job["append_number"]) + 1 else ""
 

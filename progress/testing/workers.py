@@ -31,6 +31,7 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
             space.watched(job, now, 0)
         elif space.cancel(job, now, asked or '"abandoned"')[0] == "unsettled":
             space.unread[job_id] = now + 1000
+    space.look_after(now, int(limit))
     _forget_expired(space, now, int(limit))
     return [1, _triples(space, found)]
 
@@ -38,7 +39,8 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
 def _take_due(space: Keyspace, now: int, limit: int) -> list[str]:
     taken = up_to(space.due, now, limit)
     for job_id in taken:
-        del space.due[job_id], space.jobs[job_id]["due_at"]
+        del space.due[job_id]
+        space.jobs[job_id].pop("due_at", None)
         space.enter_queue(space.jobs[job_id], now)
     return taken
 

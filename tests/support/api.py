@@ -21,6 +21,7 @@ from server.app import create_app
 from server.direct import LiveDoor
 from server.filing import Filing
 from server.handover import Outermost
+from server.making import Batches
 from server.state import State
 from server.submission import Submissions
 from tasks.progress import Progress
@@ -140,7 +141,9 @@ async def api_with(*, queue: FakeQueue | None = None, **fields: Any) -> AsyncIte
     store = Store.with_settings(memory.async_executor, chosen)
     with tempfile.TemporaryDirectory(prefix="jobcast-files-") as folder:
         files = Filing(LocalStorage(Path(folder)), chosen.files_ttl_s)
-        state = State(chosen, store, Hub(store, listener), queue, Submissions(store, queue, chosen, files), files)
+        submissions = Submissions(store, queue, chosen, files)
+        batches = Batches(store, submissions)
+        state = State(chosen, store, Hub(store, listener), queue, submissions, batches, files)
         app = create_app(state)
         async with app.router.lifespan_context(app):
             api = Api(app, state, memory, listener, queue)

@@ -390,7 +390,7 @@ def test_a_job_is_begun_once_redis_is_back(known_kinds: None, caplog: pytest.Log
         thread = threading.Thread(target=work.runner.run, args=(job_id,), daemon=True)
         thread.start()
         try:
-            wait_until(lambda: "not begun" in caplog.text)
+            wait_until(lambda: "Redis is away" in caplog.text)
             server.start()
             thread.join(30)
             assert work.job(job_id).status == "succeeded"
