@@ -84,6 +84,12 @@ export class Jobcast {
     return this.#call('DELETE', path(id));
   }
 
+  /** Uploads a file, whose `id` goes into a job's input. @param {File} file
+   * @returns {Promise<import('./jobcast/types.js').Uploaded>} */
+  upload(file) {
+    return this.#call('POST', `/v1/files?name=${encodeURIComponent(file.name)}`, { file });
+  }
+
   /** Trades an API key for a cookie that scripts cannot read. @param {string} key @returns {Promise<void>} */
   signIn(key) {
     return this.#call('POST', '/v1/session', { json: { key } });
@@ -238,10 +244,10 @@ export class Jobcast {
   }
 
   /** @param {string} method @param {string} address
-   * @param {{headers?: Record<string, string>, json?: any, signal?: AbortSignal, tries?: number}} [request]
+   * @param {{headers?: Record<string, string>, json?: any, file?: File, signal?: AbortSignal, tries?: number}} [request]
    * @returns {Promise<any>} */
-  async #call(method, address, { headers = {}, json, signal, tries = 1 } = {}) {
-    const body = json && JSON.stringify(json);
+  async #call(method, address, { headers = {}, json, file, signal, tries = 1 } = {}) {
+    const body = file ?? (json && JSON.stringify(json));
     const type = json && { 'Content-Type': 'application/json' };
     const credentials = this.#withCredentials ? 'include' : 'same-origin';
     for (let tried = 1; ; tried += 1) {

@@ -82,8 +82,8 @@ async def upload(
     request: Request, state: StateDep, owner: OwnerDep, name: str = Query("", description="Of a body that is no form")
 ) -> Response:
     """Takes a form with the one field ``file``, or the bytes themselves; its ``id`` goes into a job's input."""
-    if not same_origin(request):
-        # Another site's form is sent without asking first.
+    if not same_origin(request) and "authorization" not in request.headers:
+        # Another site's form is sent without asking first, though not with that header.
         raise Problem(403, "forbidden", "send it from a page of this server, or from no page at all")
     try:
         file_id, stored = await receive(request, state.files, owner, state.settings.max_file_bytes)

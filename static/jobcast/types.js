@@ -21,6 +21,10 @@
  *   created_at: string, started_at: string|null, finished_at: string|null, last_seq: number, retry_of: string|null,
  *   hint: string|null, queue_position: number|null, links: Record<string, string>}} Job */
 
+/** A file that was uploaded; `size` in bytes.
+ * @typedef {{id: string, name: string, media_type: string, size: number, sha256: string, created_at: string,
+ *   expires_at: string, links: Record<string, string>}} Uploaded */
+
 /** @typedef {{name: string, title: string, description: string, queue: string, input_schema: any, limits: any}} Kind */
 
 /** `replaced`: the text is all of the channel's, since some that was there is void; else it is to be appended.

@@ -2,6 +2,7 @@
 
 import { copyButton, fill, h, setText } from './dom.js';
 import { curlLine } from './curl.js';
+import { fileName } from './file-field.js';
 import { fieldsOf } from './form.js';
 
 /** @typedef {import('../jobcast/types.js').Job} Job */
@@ -120,7 +121,7 @@ export class Composer {
     if (!this.#kind) return;
     this.#picker.value = name;
     setText(this.#about, this.#kind.description);
-    this.#fields = fieldsOf(this.#kind.input_schema, this.#layout.hidden, this.#layout.needed);
+    this.#fields = fieldsOf(this.#kind.input_schema, (file) => this.#client.upload(file), this.#layout);
     this.#asJson = Object.keys(input).some((key) => !this.#fields.some((field) => field.name === key));
     this.#show(input);
   }
@@ -220,10 +221,12 @@ export class Composer {
   async #send(event) {
     event.preventDefault();
     this.#error.hidden = true;
-    const input = this.#read(true);
-    if (!this.#kind || !input || this.#submit.disabled || !this.#isWhole(input)) return;
+    if (!this.#kind || this.#submit.disabled) return;
     this.#submit.disabled = true;
     try {
+      if (!(await this.#isSettled())) return;
+      const input = this.#read(true);
+      if (!input || !this.#isWhole(input)) return;
       const job = await this.#client.submit(this.#kind.name, input, { metadata: { title: titleFor(input) } });
       this.#options.onSubmitted(job);
     } catch (error) {
@@ -231,6 +234,12 @@ export class Composer {
     } finally {
       this.#submit.disabled = false;
     }
+  }
+
+  /** Whether all files are where the job will find them. */
+  async #isSettled() {
+    if (this.#asJson) return true;
+    return (await Promise.all(this.#fields.map((field) => field.settled()))).every(Boolean);
   }
 
   /** @param {Record<string, any>} input */
@@ -264,6 +273,7 @@ function titleFor(input) {
     input.prompt ??
     Object.values(input)
       .flat()
+      .map((value) => fileName(value) ?? value)
       .find((value) => typeof value === 'string');
   return text ? text.trim().replace(/\s+/g, ' ').slice(0, 160) : undefined;
 }

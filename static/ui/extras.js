@@ -2,7 +2,7 @@
 
 import { copyButton, fill, h } from './dom.js';
 import { watchLine } from './curl.js';
-import { clock } from './format.js';
+import { bytes, clock } from './format.js';
 
 /** @typedef {import('../jobcast/types.js').Job} Job */
 /** @typedef {import('../jobcast/types.js').JobEvent} JobEvent */
@@ -13,6 +13,7 @@ export class Extras {
   #base;
   #isKeyed;
   #files = h('ul', { class: 'artifacts', 'aria-label': 'Files', hidden: true });
+  /** @type {Map<string|undefined, HTMLElement>} */ #shown = new Map();
   #result = h('details', { class: 'box', hidden: true }, h('summary', {}, 'Result'));
   #logLines = h('ol', { class: 'log', tabindex: '0', 'aria-label': 'Log' });
   #log = h('details', { class: 'box', hidden: true }, h('summary', {}, 'Log'), this.#logLines);
@@ -77,7 +78,14 @@ export class Extras {
   #addFile(event) {
     this.#files.hidden = false;
     const href = new URL((event.url ?? '').replace(/^\//, ''), this.#base).href;
-    const picture = event.media_type?.startsWith('image/') && h('img', { src: href, alt: '', loading: 'lazy' });
-    this.#files.append(h('li', {}, h('a', { href, download: event.name }, picture, event.name)));
+    // One of the same name replaces the one before, and has its address: another `seq` lets it be fetched anew.
+    const src = `${href}?seq=${event.seq}`;
+    const picture = event.media_type?.startsWith('image/') && h('img', { src, alt: '', loading: 'lazy' });
+    const size = h('span', { class: 'help' }, ` ${bytes(event.size ?? 0)}`);
+    const shown = h('li', {}, h('a', { href, download: event.name }, picture, h('span', {}, event.name, size)));
+    const before = this.#shown.get(event.name);
+    if (before) before.replaceWith(shown);
+    else this.#files.append(shown);
+    this.#shown.set(event.name, shown);
   }
 }

@@ -1,19 +1,23 @@
 /** Fields from a JSON Schema, as pydantic writes them: one a property, and JSON for what has no better form. */
 
 import { h } from './dom.js';
+import { FILE_FORMAT, fileControl } from './file-field.js';
 
 const LONG_TEXT = new Set(['prompt', 'text', 'system']);
 
 /** @typedef {{element: HTMLElement, name: string, read: () => any, write: (value: any) => void,
- *   complain: (message: string) => void}} Field */
+ *   complain: (message: string) => void, settled: () => Promise<boolean>}} Field
+ * `settled` waits for what a field has begun, and says whether all is well. */
 
-/** The fields of an object's schema. @param {any} schema @param {string[]} [hidden] names to leave out
- * @param {string[]} [needed] names to ask for beyond those that the schema requires @returns {Field[]} */
-export function fieldsOf(schema, hidden = [], needed = []) {
+/** The fields of an object's schema. @param {any} schema @param {import('./file-field.js').Upload} upload
+ * @param {{hidden?: string[], needed?: string[]}} [layout] names to leave out, and names to ask for beyond those that
+ * the schema requires @returns {Field[]} */
+export function fieldsOf(schema, upload, { hidden = [], needed = [] } = {}) {
   const names = Object.keys(schema.properties ?? {}).filter((name) => !hidden.includes(name));
   return names.map((name) => {
     const property = simplified(schema.properties[name], schema.$defs ?? {});
-    return field(name, property, [...(schema.required ?? []), ...needed].includes(name));
+    const required = [...(schema.required ?? []), ...needed].includes(name);
+    return field(name, property, required, controlOf(name, property, required, upload));
   });
 }
 
@@ -33,9 +37,8 @@ function without(value, ...names) {
   return Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
 }
 
-/** @param {string} name @param {any} property @param {boolean} required @returns {Field} */
-function field(name, property, required) {
-  const control = controlOf(name, property, required);
+/** @param {string} name @param {any} property @param {boolean} required @param {Control} control @returns {Field} */
+function field(name, property, required, control) {
   const id = `field-${name}`;
   const error = h('p', { class: 'field-error', id: `${id}-error`, hidden: true });
   const help = property.description && h('p', { class: 'help', id: `${id}-help` }, property.description);
@@ -62,15 +65,22 @@ function field(name, property, required) {
     help,
     error,
   );
-  return { element, name, read: control.read, write: control.write, complain };
+  const settled = async () => {
+    const wrong = (await control.settled?.()) ?? '';
+    if (wrong) complain(wrong);
+    return !wrong;
+  };
+  return { element, name, read: control.read, write: control.write, complain, settled };
 }
 
 /** `element` stands around the input where the input is not all of it; `look` says how much room it takes.
  * @typedef {{input: HTMLInputElement|HTMLTextAreaElement|HTMLSelectElement, element?: HTMLElement, look: string,
- *   read: () => any, write: (value: any) => void}} Control */
+ *   read: () => any, write: (value: any) => void, settled?: () => Promise<string>}} Control */
 
-/** @param {string} name @param {any} property @param {boolean} required @returns {Control} */
-function controlOf(name, property, required) {
+/** @param {string} name @param {any} property @param {boolean} required
+ * @param {import('./file-field.js').Upload} upload @returns {Control} */
+function controlOf(name, property, required, upload) {
+  if (property.format === FILE_FORMAT) return fileControl(upload);
   if (Array.isArray(property.enum)) return choice(property, required);
   if (property.type === 'boolean') return tick();
   if (property.type === 'integer' || property.type === 'number') return amount(property);

@@ -65,3 +65,10 @@ export function sentence(text) {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?`]$/.test(whole) ? whole : `${whole}.`;
 }
+
+/** A size for people. @param {number} size in bytes */
+export function bytes(size) {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(size, 1)) / 10));
+  return `${power ? number(size / 1024 ** power) : size} ${units[power]}`;
+}

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import Retry, TaskError
+from tasks.fields import FileId
 from tasks.progress import Progress
 from tasks.registry import job
 
@@ -112,6 +113,27 @@ def fail(task_input: FailInput, progress: Progress) -> dict[str, int]:
             os._exit(9)
         case _:
             raise RuntimeError("told to fail")
+
+
+class CopyInput(BaseModel):
+    """A file to give back, as two artifacts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: FileId = Field(description="Any text")
+    picture: FileId | None = None
+
+
+@job("copy-file", queue="llm")
+def copy_file(task_input: CopyInput, progress: Progress) -> dict[str, Any]:
+    """Gives a file back, and a picture beside it."""
+    with progress.file(task_input.file) as file:
+        progress.artifact("draft ü.txt", b"soon")
+        progress.artifact("draft ü.txt", file.path)
+    if task_input.picture:
+        with progress.file(task_input.picture) as picture:
+            progress.artifact("picture.png", picture.path.read_bytes())
+    return {"name": file.name, "media_type": file.media_type, "size": file.size}
 
 
 class NoInput(BaseModel):
