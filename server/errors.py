@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from progress.errors import (
+    BlobGone,
     IdempotencyConflict,
     InvalidCursor,
     JobConflict,
@@ -157,6 +158,7 @@ _PROBLEMS: Final[dict[type[Exception], Callable[[Any], Problem]]] = {
     IdempotencyConflict: lambda error: invalid("Idempotency-Key", str(error), "idempotency_conflict"),
     InvalidCursor: lambda error: invalid("after", str(error), "invalid_cursor"),
     StoreUnavailable: lambda error: unavailable(f"Redis cannot be used just now: {error}"),
+    BlobGone: lambda error: Problem(404, "file_not_found", "it was deleted just now"),
     StorageUnavailable: lambda error: unavailable(str(error)),
     RequestValidationError: _from_fastapi,
     HTTPException: _from_starlette,

@@ -1,8 +1,12 @@
 """Artifacts: what jobs have made that is not JSON."""
 
+from contextlib import suppress
+from typing import Final
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from progress.errors import BlobGone
 from progress.events import rfc3339
 from progress.storage import Stored, artifact_url, artifacts, find_artifact
 from server.auth import OwnerDep
@@ -13,6 +17,7 @@ from server.schemas import is_job_id
 from server.state import StateDep
 
 router = APIRouter(prefix="/v1", tags=["files"])
+TRIES: Final = 5
 
 
 class ArtifactView(BaseModel):
@@ -61,10 +66,14 @@ async def list_artifacts(job: JobDep, state: StateDep, _owner: OwnerDep) -> Arti
 )  # fmt: skip
 async def get_artifact(job_id: str, name: str, request: Request, state: StateDep, owner: OwnerDep) -> Response:
     """Its bytes, or a range of them. Redis is not asked where there is one."""
-    found = None
-    if is_job_id(job_id):
-        found = await state.files.run(find_artifact, state.files.storage, job_id, name)
-    if found is None:
-        await find_job(job_id, state, owner)
-        raise Problem(404, "artifact_not_found", f"job {job_id} has made nothing of this name")
-    return await download(request, state.files, found)
+    for _ in range(TRIES):
+        found = None
+        if is_job_id(job_id):
+            found = await state.files.run(find_artifact, state.files.storage, job_id, name)
+        if found is None:
+            break
+        # One that is replaced after its record was read is looked for once more.
+        with suppress(BlobGone):
+            return await download(request, state.files, found)
+    await find_job(job_id, state, owner)
+    raise Problem(404, "artifact_not_found", f"job {job_id} has made nothing of this name")
