@@ -8,6 +8,7 @@ from typing import Final
 from weakref import WeakSet
 
 from progress.commands import (
+    Age,
     BeginAttempt,
     Begun,
     Bury,
@@ -89,6 +90,10 @@ class Claims:
     def long_waiting(self, queue: str, least_s: float, *, queue_empty: bool) -> list[Waiting]:
         """Jobs that have waited in a queue at least this long, and without a message: see LongWaiting."""
         return self._executor.run(LongWaiting(queue, round(least_s * 1000), queue_empty))
+
+    def age(self, queue: str, after_s: float) -> list[Waiting]:
+        """Jobs of a queue that have become more urgent by waiting: see Age."""
+        return self._executor.run(Age(queue, round(after_s * 1000)))
 
     def read(self, job_id: str) -> Job | None:
         """One job."""

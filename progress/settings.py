@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     visibility_timeout_s: Seconds = Field(60, description="an unacknowledged message is delivered again after this")
     lease_s: float = Field(10, ge=1, description="a running attempt that has not renewed for this long is lost")
     max_attempts: int = Field(3, ge=1, le=100, description="attempts of a job before it fails")
+    priority_aging_s: float = Field(
+        600, ge=0, description="a job that has waited for this long counts as one step more urgent; 0: never"
+    )
     drain_s: float = Field(
         5, ge=0, description="a worker told to stop lets its jobs go on for this long, then hands them back"
     )

@@ -25,13 +25,19 @@ LOST_AFTER_S: Final = 5.0
 
 
 class Sweeper:
-    """A thread of a worker's main process: says that the worker lives, and sweeps when it is its turn."""
+    """A thread of a worker's main process: says that the worker lives, and sweeps when it is its turn.
 
-    def __init__(self, claims: Claims, queue: JobQueue, worker: str, served: tuple[str, ...]) -> None:
+    ``aging_s`` is how long a job waits before it counts as more urgent; 0 is never.
+    """
+
+    def __init__(
+        self, claims: Claims, queue: JobQueue, worker: str, served: tuple[str, ...], *, aging_s: float = 0
+    ) -> None:
         self._claims = claims
         self._queue = queue
         self._worker = worker
         self._served = served
+        self._aging_s = aging_s
         self._round = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -77,6 +83,9 @@ class Sweeper:
         for queue in queues:
             empty = self._queue.depth(queue) == 0
             self._enqueue(self._claims.long_waiting(queue, LOST_AFTER_S, queue_empty=empty))
+            if self._aging_s:
+                # The message that it had before is of no use, and does no harm.
+                self._enqueue(self._claims.age(queue, self._aging_s))
 
     def _enqueue(self, found: list[Waiting]) -> None:
         for job in found:

@@ -69,7 +69,8 @@ def _ready(sender: Any, **_: Any) -> None:
     settings = current()
     served = tuple(sender.app.amqp.queues.consume_from)
     queue = CeleryQueue(sender.app, settings)
-    sweeper = Sweeper(runner(settings).claims, queue, worker_name(), served)
+    aging_s = settings.priority_aging_s
+    sweeper = Sweeper(runner(settings).claims, queue, worker_name(), served, aging_s=aging_s)
     sweeper.start()
     deliverer = Deliverer(settings)
     deliverer.start()

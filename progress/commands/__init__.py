@@ -59,6 +59,7 @@ from progress.commands.jobs import (
 from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog, Watched
 from progress.commands.spread import Spread
 from progress.commands.workers import (
+    Age,
     Bury,
     Health,
     Holders,
@@ -73,6 +74,7 @@ from progress.commands.workers import (
 __all__ = [
     "LOG_PAGE",
     "LOG_PAGE_BYTES",
+    "Age",
     "Ahead",
     "Answer",
     "Append",

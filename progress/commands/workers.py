@@ -79,6 +79,28 @@ class LongWaiting(Spread[list[Waiting]]):
 
 
 @dataclass(frozen=True)
+class Age(Spread[list[Waiting]]):
+    """Makes jobs one step more urgent that have waited for ``after_ms`` at theirs: those, for somebody to enqueue."""
+
+    script = "age"
+    queue: str
+    after_ms: int
+    limit: int = 100
+
+    def args(self) -> list[Arg]:
+        """See ``age.lua``."""
+        return [self.queue, self.after_ms, self.limit]
+
+    def parse(self, reply: Any) -> list[Waiting]:
+        """Triples."""
+        return _waiting(reply)
+
+    def merge(self, answers: Answers) -> list[Waiting]:
+        """All that were found."""
+        return [waiting for some in present(answers) for waiting in some]
+
+
+@dataclass(frozen=True)
 class Holders(Spread[tuple[str, ...]]):
     """The processes of a machine that have taken jobs, by the names that their Holders have."""
 

@@ -58,8 +58,8 @@ if attempt > 1 then
 end
 set_status(id, r[4], r[1], 'running')
 local score = redis.call('ZSCORE', KEY.queue .. r[3], id)
--- Since it has entered the queue (see enter_queue), or since its time has come.
-local since = score and score % 1e13 or tonumber(r[6] or now)
+-- Since it has entered the queue, or since its time has come.
+local since = tonumber(score and read(id, 'entered_at')[1] or r[6] or now)
 observe(now, 'wait', r[4], math.max(0, now - since), KEY.durations)
 -- Whoever has waited before this one for a while has lost its message: see waiting.lua.
 if tonumber(redis.call('ZRANK', KEY.queue .. r[3], id) or 0) > 0 then

@@ -174,7 +174,7 @@ end
 -- Puts a job where workers and the sweeper look for it: the most urgent first, then the oldest.
 -- (9 - priority) * 1e13 keeps priorities apart for every epoch ms up to the year 2286.
 local function enter_queue(id, queue, priority, now)
-  redis.call('HSET', KEY.job .. id, 'queued_at', now)
+  redis.call('HSET', KEY.job .. id, 'queued_at', now, 'entered_at', now)
   redis.call('ZADD', KEY.queue .. queue, (9 - tonumber(priority)) * 1e13 + now, id)
 end
 

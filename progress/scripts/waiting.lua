@@ -7,14 +7,16 @@ local score, at = string.match(redis.call('GET', KEY.passed .. ARGV[1]) or '0 0'
 local ranked = redis.call('ZRANGE', queue, 0, tonumber(ARGV[4]) - 1, 'WITHSCORES')
 for i = 1, #ranked, 2 do
   local id = ranked[i]
-  local r = read(id, 'queue', 'priority', 'queued_at')
+  local r = read(id, 'queue', 'queued_at')
   local function passed()
-    return tonumber(ranked[i + 1]) < tonumber(score) and tonumber(at) - tonumber(r[3]) >= least
+    return tonumber(ranked[i + 1]) < tonumber(score) and tonumber(at) - tonumber(r[2]) >= least
   end
   if not r[1] then redis.call('ZREM', queue, id)
-  elseif now - tonumber(r[3]) >= least and (ARGV[3] == '1' or passed()) then
+  elseif now - tonumber(r[2]) >= least and (ARGV[3] == '1' or passed()) then
     redis.call('HSET', KEY.job .. id, 'queued_at', now)
-    for _, value in ipairs({id, r[1], r[2]}) do found[#found + 1] = value end
+    -- As urgent as it has become: see age.lua.
+    local priority = 9 - math.floor(ranked[i + 1] / 1e13)
+    for _, value in ipairs({id, r[1], tostring(priority)}) do found[#found + 1] = value end
   end
 end
 return found

@@ -35,7 +35,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
             jobs.watched,
         ),
         *(workers.sweep, workers.waiting, workers.worker_seen, workers.health, workers.holders, workers.bury),
-        *(workers.ahead, workers.figures),
+        *(workers.ahead, workers.figures, workers.age),
         *(deliveries.take_deliveries, deliveries.settle_delivery, deliveries.put_back_deliveries),
         *(deliveries.redeliver, deliveries.read_deliveries),
         *(collections.put_vectors, collections.read_collection, collections.read_vectors),

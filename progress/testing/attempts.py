@@ -66,8 +66,8 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before
     worker, lease_ms, claim, worker_json, machine, process = argv[:6]
     job |= {"attempt": str(int(job["attempt"]) + 1), "worker": worker, "claim": claim, "append_number": "0"}
     job |= {"begun_after": before, "begun_at": str(now)}
-    score = space.queues[job["queue"]].get(job["id"])
-    since = int(job.get("due_at", now)) if score is None else int(score % 1e13)
+    waits = job["id"] in space.queues[job["queue"]]
+    since = int(job["entered_at"] if waits else job.get("due_at", now))
     space.observe(now, "wait", job["kind"], max(0, now - since))
     for name in ("due_at", "append_outcome", "waiting_for"):
         job.pop(name, None)

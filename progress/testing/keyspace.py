@@ -155,7 +155,7 @@ class Keyspace(Groups):
 
     def enter_queue(self, job: Record, now: int) -> None:
         """``enter_queue`` of common.lua."""
-        job["queued_at"] = str(now)
+        job["queued_at"] = job["entered_at"] = str(now)
         self.queues[job["queue"]][job["id"]] = (9 - int(job["priority"])) * 1e13 + now
 
     def ranked(self, queue: str) -> list[str]:

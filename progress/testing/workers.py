@@ -68,7 +68,8 @@ def _place(space: Keyspace, job_id: str) -> tuple[str, str]:
 
 def waiting(space: Keyspace, queue: str, least_ms: str, empty: str, limit: str) -> Any:
     """waiting.lua"""
-    now, found = space.now(), []
+    now = space.now()
+    found: list[str] = []
     score, at = space.passed.get(queue, (0, 0))
     for job_id in space.ranked(queue)[: int(limit)]:
         job = space.jobs[job_id]
@@ -76,8 +77,21 @@ def waiting(space: Keyspace, queue: str, least_ms: str, empty: str, limit: str) 
         passed = space.queues[queue][job_id] < score and at - since >= int(least_ms)
         if now - since >= int(least_ms) and (empty == "1" or passed):
             job["queued_at"] = str(now)
-            found.append(job_id)
-    return _triples(space, found)
+            found += [job_id, queue, str(9 - int(space.queues[queue][job_id] // 1e13))]
+    return found
+
+
+def age(space: Keyspace, queue: str, after_ms: str, limit: str) -> Any:
+    """age.lua"""
+    now, found = space.now(), []
+    scores = space.queues[queue]
+    for step in range(1, 10):
+        first, last = step * 1e13, step * 1e13 + now - int(after_ms)
+        for job_id in [one for one in space.ranked(queue) if first <= scores[one] <= last][: int(limit)]:
+            scores[job_id] = first - 1e13 + now
+            space.jobs[job_id]["queued_at"] = str(now)
+            found += [job_id, queue, str(10 - step)]
+    return found
 
 
 def ahead(space: Keyspace, queue: str, score: str) -> Any:

@@ -92,6 +92,7 @@ others: st.SearchStrategy[Command[Any]] = st.one_of(
     st.builds(commands.Sweep, st.sampled_from(["a", "a", "b"]), st.just(10_000), st.just(100)),
     st.builds(commands.Bury, machines, st.lists(processes, max_size=2).map(tuple)),
     st.builds(commands.LongWaiting, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS), st.booleans()),
+    st.builds(commands.Age, st.sampled_from(["llm", "cpu"]), st.sampled_from(AGE_MS)),
     st.builds(commands.WorkerSeen, st.just("w"), st.lists(st.sampled_from(["llm", "cpu"]), max_size=2).map(tuple)),
     st.just(commands.ReadHealth(("llm", "cpu"))),
     st.just(commands.ReadFigures(("generate",))),
@@ -154,7 +155,7 @@ def timeless(value: Any) -> Any:
 
 def shown(command: Command[Any], reply: Any) -> Any:
     """What of a reply must be the same: all but moments, and the order of what was found in one millisecond."""
-    if isinstance(command, commands.Sweep | commands.LongWaiting | commands.Bury | commands.Holders):
+    if isinstance(command, commands.Sweep | commands.Age | commands.LongWaiting | commands.Bury | commands.Holders):
         return reply and set(reply)
     return timeless(reply)
 

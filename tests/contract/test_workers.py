@@ -4,16 +4,19 @@ import pytest
 
 from progress import keys
 from progress.commands import (
+    Age,
     BeginAttempt,
     Lifetimes,
     ListJobs,
     LongWaiting,
+    ReadFigures,
     ReadHealth,
     Sweep,
     Waiting,
     Watched,
     WorkerSeen,
 )
+from progress.figures import Figures
 from tests.support.backend import ERROR, Backend
 
 
@@ -191,3 +194,37 @@ def test_a_reader_who_leaves_starts_the_time_anew(backend: Backend) -> None:
     backend.run(Watched((job_id,), 0))
     backend.swept()
     assert backend.last(job_id)["seq"] == 2, "an ended job has nobody to wait for"
+
+
+@pytest.mark.brief
+def test_jobs_become_more_urgent_step_by_step_by_waiting(backend: Backend) -> None:
+    low, high = backend.create(priority=3), backend.create(priority=9)
+    backend.pass_time(200)
+    new = backend.create(priority=4)
+    backend.pass_time(2)
+    aging = Age("llm", 200)
+    assert backend.run(aging) == [Waiting(low, "llm", 4)]
+    assert backend.run(aging) == [], "it has not waited at this step yet"
+    assert backend.run(Age("cpu", 0)) == []
+    assert [backend.read(job_id).queue_position for job_id in (high, new, low)] == [1, 2, 3], (
+        "it is the last of its step"
+    )
+    assert backend.read(low).priority == 3, "what it was given"
+    assert [waiting.priority for waiting in backend.run(LongWaiting("llm", 0)) if waiting.job_id == low] == [4]
+    for _ in range(5):
+        assert Waiting(low, "llm", 9) not in backend.run(LongWaiting("llm", 0))
+        backend.pass_time(2)
+        backend.run(Age("llm", 1))
+    assert Waiting(low, "llm", 9) in backend.run(LongWaiting("llm", 0))
+    assert Waiting(high, "llm", 9) in backend.run(LongWaiting("llm", 0))
+    backend.pass_time(2)
+    assert backend.run(Age("llm", 1)) == [], "nothing is more urgent than 9"
+
+
+@pytest.mark.brief
+def test_becoming_more_urgent_does_not_shorten_the_wait_that_is_counted(backend: Backend) -> None:
+    job_id = backend.create(priority=3)
+    backend.pass_time(50)
+    backend.run(Age("llm", 50))
+    backend.begin(job_id)
+    assert Figures(backend.run(ReadFigures(())).ever).histogram("wait", "generate").total >= 0.05

@@ -26,8 +26,11 @@ class Shop:
         self.queue = FakeQueue()
         self.store = on_memory(self.memory)
 
-    def sweeper(self, name: str = "w", served: tuple[str, ...] = ("llm",), holder: Holder | None = None) -> Sweeper:
-        return Sweeper(Claims(self.memory.executor, lease_ms=LEASE_MS, holder=holder), self.queue, name, served)
+    def sweeper(
+        self, name: str = "w", served: tuple[str, ...] = ("llm",), holder: Holder | None = None, **more: Any
+    ) -> Sweeper:
+        claims = Claims(self.memory.executor, lease_ms=LEASE_MS, holder=holder)
+        return Sweeper(claims, self.queue, name, served, **more)
 
     @property
     def enqueued(self) -> list[str]:
@@ -253,3 +256,14 @@ def test_a_fault_that_nobody_has_foreseen_does_not_end_the_sweeping(
     wait_until(lambda: faulty.asked > 2)
     sweeper.close()
     assert "a fault of the broker's client" in caplog.text
+
+
+@pytest.mark.parametrize(("aging_s", "sent"), [(60, [8]), (0, [])])
+def test_a_job_that_has_waited_for_long_is_sent_as_more_urgent(shop: Shop, aging_s: float, sent: list[int]) -> None:
+    job_id = shop.store.create(priority=7)
+    shop.queue.sent.append((job_id, "llm", 7))
+    shop.memory.advance(60_000)
+    sweeper = shop.sweeper(aging_s=aging_s)
+    for _ in range(PRESENCE_EVERY):
+        sweeper.sweep()
+    assert [priority for _, _, priority in shop.queue.sent[1:]] == sent
