@@ -12,6 +12,7 @@ ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 Json = dict[str, Any]
 MAX_LEVELS: Final = 100
 """No input, result or metadata nests deeper: pydantic gives up at 255 levels, other languages' readers elsewhere."""
+_NESTING: Final = (dict, list, tuple)
 
 
 def uuid7(now_ms: int | None = None) -> str:
@@ -40,10 +41,11 @@ def group_id(parent: str, step: str) -> str:
 
 def too_deep(value: Any, levels: int = MAX_LEVELS) -> bool:
     """Whether a value of JSON's types nests more objects and arrays into each other than ``levels``."""
-    if not isinstance(value, dict | list | tuple):
+    if not isinstance(value, _NESTING):
         return False
     children = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(too_deep(child, levels - 1) for child in children)
+    # Of thousands of texts in a list none is worth a call.
+    return levels == 0 or any(too_deep(child, levels - 1) for child in children if isinstance(child, _NESTING))
 
 
 @dataclass(frozen=True, slots=True)

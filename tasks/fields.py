@@ -48,4 +48,6 @@ def files_in(value: Any, place: Place = ()) -> Iterator[tuple[Place, FileId]]:
             yield from files_in(item, (*place, str(name)))
     elif isinstance(value, list | tuple | set | frozenset):
         for number, item in enumerate(value):
-            yield from files_in(item, (*place, number))
+            # Thousands of plain texts are looked at while others wait for the event loop.
+            if type(item) is not str:
+                yield from files_in(item, (*place, number))
