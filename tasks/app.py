@@ -15,7 +15,13 @@ from progress.settings import Settings, current
 from tasks.broker import Amqp, is_redis, kombu_url, transport, transport_options
 from tasks.registry import DEFAULT_QUEUE, kinds
 
-BUILT_IN: Final = ("tasks.generate", "tasks.kinds.score", "tasks.kinds.retrain", "tasks.kinds.workflow")
+BUILT_IN: Final = (
+    "tasks.generate",
+    "tasks.kinds.score",
+    "tasks.kinds.retrain",
+    "tasks.kinds.summarise",
+    "tasks.kinds.workflow",
+)
 RUN: Final = "jobcast.run"
 HOUSEKEEPING: Final = "jobcast.housekeeping"
 LONGEST_S: Final = 24 * 3600

@@ -10,8 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tasks import mapping
 from tasks.sentiment.training import trained
 from tests.faults.crew import Crew, guests
+from tests.faults.following import final_text
 from tests.support.live import Live
 from tests.support.waiting import wait_until
 
@@ -27,11 +29,12 @@ KEPT: Final = 2
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A Jobcast with a worker that computes, started again when it is killed."""
+    """A Jobcast with a worker of each sort, started again when it is killed."""
     files = tmp_path_factory.mktemp("files")
-    with Live(model=False, LEASE_S="2", STORAGE_URL=files.as_uri()) as live, guests(live):
+    with Live(LEASE_S="2", STORAGE_URL=files.as_uri()) as live, guests(live):
+        live.start_model()
         live.start_api()
-        with Crew(live, ("default", "prefork", 1)):
+        with Crew(live, ("default", "prefork", 1), ("llm", "threads", 4)):
             yield live
 
 
@@ -78,3 +81,16 @@ def test_scores_of_ten_thousand_texts_go_on_where_they_were(house: Live) -> None
     assert job["result"]["mean"] == pytest.approx(sum(expected) / TEXTS, abs=1e-4)
     scores = [(line["index"], line["score"]) for line in artifact(house, job_id, "scores.jsonl")]
     assert scores == list(enumerate(expected))
+
+
+def test_a_summary_goes_on_with_the_chunks_that_are_done(house: Live) -> None:
+    text = "\n\n".join(f"Paragraph {number} tells of the river and of the rain in the hills." for number in range(1100))
+    struck = house.submit("summarise", {"text": text})
+    wait_until(lambda: len(parts(house, struck)) >= KEPT, 60)
+    strike(house, struck)
+    undisturbed = house.submit("summarise", {"text": text})
+    job, other = (house.job(job_id, 60) for job_id in (struck, undisturbed))
+    assert (job["status"], job["attempt"], other["attempt"]) == ("succeeded", 2, 1), (job, other)
+    assert job["result"] == other["result"]
+    assert job["result"]["chunks"] > mapping.AT_ONCE
+    assert job["result"]["summary"] == final_text(house.events(struck)).strip()
