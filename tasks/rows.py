@@ -13,6 +13,7 @@ MAX_TEXT_CHARS: Final = 100_000
 """Of one text. A longer one is rather a file that is not what it seems."""
 MAX_LINE_CHARS: Final = 2 * MAX_TEXT_CHARS
 """Of one line, whatever it holds beside the text."""
+TOLD_EACH: Final = 1_000
 TEXT: Final = "text"
 SEPARATORS: Final = {"text/csv": ",", "text/tab-separated-values": "\t"}
 JSON: Final = frozenset({"application/x-ndjson", "application/json"})
@@ -41,9 +42,19 @@ def rows(file: InputFile) -> Iterator[Row]:
         yield from _reader(file.media_type)(opened, file.name)
 
 
-def count(file: InputFile) -> int:
-    """How many texts there are, all of them good. Raises as ``rows``, and ``bad_file`` where there is none."""
-    found = sum(1 for _ in rows(file))
+def count(file: InputFile, told: Callable[[int], None]) -> int:
+    """How many texts there are, all of them good.
+
+    Args:
+        told: is given how many it is so far, now and then; what it raises ends the counting.
+
+    Raises:
+        TaskError: as ``rows``, and ``bad_file`` where there is none.
+    """
+    found = 0
+    for found, _ in enumerate(rows(file), 1):  # the last number is the answer
+        if found % TOLD_EACH == 0:
+            told(found)
     if not found:
         raise TaskError("bad_file", f"{file.name}: there is no text in it")
     return found

@@ -114,8 +114,9 @@ def _source(task_input: ScoreInput, progress: Progress) -> Iterator[tuple[int, I
         yield len(texts), (Row(text, None, {}) for text in texts)
         return
     with progress.file(task_input.file) as file:
-        progress.update(step="reading")
-        yield count(file), rows(file)
+        progress.update(current=0, step="reading")
+        # A large one takes a while, in which the job may be cancelled.
+        yield count(file, lambda found: progress.update(current=found, step="reading")), rows(file)
 
 
 def _scored(model: Model, batch: list[Row], done: Done) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from progress.errors import JobCancelled
 from tasks.errors import TaskError
 from tasks.progress import InputFile
 from tasks.rows import MAX_LINE_CHARS, MAX_TEXT_CHARS, Row, count, rows
@@ -73,7 +74,7 @@ def test_a_quoted_field_may_hold_lines_and_commas(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path, data: str, media_type: str, message: str) -> None:
     with pytest.raises(TaskError) as caught:
-        count(given(tmp_path, data, media_type))
+        count(given(tmp_path, data, media_type), lambda _: None)
     assert (caught.value.code, caught.value.retryable) == ("bad_row", False)
     assert f"texts, {message}" in caught.value.message
 
@@ -89,9 +90,22 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, data: str, media_type: s
 )
 def test_a_file_that_is_no_list_of_texts_is_refused(tmp_path: Path, data: bytes, media_type: str, message: str) -> None:
     with pytest.raises(TaskError) as caught:
-        count(given(tmp_path, data, media_type))
+        count(given(tmp_path, data, media_type), lambda _: None)
     assert caught.value.code == "bad_file"
     assert message in caught.value.message
+
+
+def test_whoever_counts_is_told_now_and_then_and_may_end_it(tmp_path: Path) -> None:
+    told: list[int] = []
+    file = given(tmp_path, "good\n" * 2500, PLAIN)
+    assert count(file, told.append) == 2500
+    assert told == [1000, 2000]
+
+    def over(_found: int) -> None:
+        raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        count(file, over)
 
 
 def test_a_large_file_is_read_a_line_at_a_time(tmp_path: Path) -> None:
