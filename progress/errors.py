@@ -8,6 +8,8 @@ JobcastError
 ├── JobNotFound            no record under this id
 ├── JobConflict            the job's state does not allow this
 │   └── IdempotencyConflict   the key was used with another body
+├── ScheduleNotFound       no schedule under this id
+├── ScheduleConflict       a schedule cannot be kept, or not be deleted
 ├── StoreUnavailable       Redis cannot be reached, or refuses to write
 │   └── Elsewhere             the node of a cluster that was asked does not have the job, or is not sure of it
 ├── StorageUnavailable     files cannot be read or written just now
@@ -63,6 +65,18 @@ class JobNotFound(JobcastError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"no job {job_id}")
         self.job_id = job_id
+
+
+class ScheduleNotFound(JobcastError):
+    """There is no such schedule: never made, or deleted."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"no schedule {schedule_id}")
+        self.schedule_id = schedule_id
+
+
+class ScheduleConflict(JobcastError):
+    """A schedule cannot be kept, or be deleted; the text says why."""
 
 
 class JobConflict(JobcastError):

@@ -2,7 +2,7 @@
 
 All keys share one hash tag, so that a script may touch several. In a Redis Cluster they come in PARTITIONS sets, each
 with a tag of its own: a job is in the partition that the last digit of its id names, with its log, its places in lists
-and queues, and the channel of its events.
+and queues, and the channel of its events. Schedules are all in the first one.
 
 | key | type | holds | lives |
 | --- | --- | --- | --- |
@@ -17,6 +17,8 @@ and queues, and the channel of its events.
 | leases | sorted set | running jobs, by the epoch ms at which their attempt counts as lost | while not empty |
 | unread | sorted set | jobs to be cancelled unless somebody reads them, by the epoch ms | while not empty |
 | expiry | sorted set | ``ID KIND STATUS`` of ended jobs, by the epoch ms at which their record goes | while not empty |
+| schedules | sorted set | schedules by the epoch ms of their next run, ``inf`` for those that are paused | for ever |
+| schedule:ID | hash | a schedule | until it is deleted |
 | deliveries | sorted set | ended jobs whose webhook is to be told, by the epoch ms of the next try | while not empty |
 | tries:ID | list | what became of each delivery of a job, as JSON, the last MAX_TRIES of them | as long as the record |
 | holders:MACHINE | set | processes there that have taken jobs | HOLDERS_TTL_S, while its workers look |
@@ -57,6 +59,8 @@ DUE: Final = f"{PREFIX}due"
 LEASES: Final = f"{PREFIX}leases"
 EXPIRY: Final = f"{PREFIX}expiry"
 UNREAD: Final = f"{PREFIX}unread"
+SCHEDULES: Final = f"{PREFIX}schedules"
+SCHEDULE: Final = f"{PREFIX}schedule:"
 DELIVERIES: Final = f"{PREFIX}deliveries"
 TRIES: Final = f"{PREFIX}tries:"
 PULSE: Final = f"{PREFIX}pulse"
@@ -165,6 +169,8 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "leases": LEASES,
         "expiry": EXPIRY,
         "unread": UNREAD,
+        "schedules": SCHEDULES,
+        "schedule": SCHEDULE,
         "deliveries": DELIVERIES,
         "tries": TRIES,
         "max_tries": str(MAX_TRIES),

@@ -12,6 +12,7 @@ from progress.errors import IdempotencyConflict, JobConflict, JobNotFound
 from progress.events import encode_json
 from progress.jobs import Job, NewJob
 from progress.settings import Settings
+from progress.timetable import Timetable
 from progress.unsynced import Unsynced
 
 GROUP_TTL_S: Final = 365 * 24 * 3600
@@ -35,6 +36,7 @@ class Store:
         self._lifetimes = lifetimes
         self.deliveries = Deliveries(executor)
         self._unsynced: Unsynced[commands.Command[Any]] = Unsynced()
+        self.schedules = Timetable(executor, self._unsynced)
         # By owner and idempotency key, for as long as they are kept.
         self._made: WeakValueDictionary[tuple[str | None, str], commands.CreateJob] = WeakValueDictionary()
 

@@ -22,7 +22,7 @@ from server.filing import Filing
 from server.guard import BodyGuard, PageHeaders
 from server.making import Batches
 from server.posting import Posting
-from server.routes import artifacts, batches, deliveries, events, figures, files, jobs, service, sockets
+from server.routes import artifacts, batches, deliveries, events, figures, files, jobs, schedules, service, sockets
 from server.routes.docs import docs_route
 from server.state import State, keep_awake
 from server.submission import Submissions
@@ -69,7 +69,7 @@ def create_app(state: State) -> FastAPI:
     )
     app.state.jobcast = state
     errors.install(app)
-    for module in (jobs, batches, deliveries, artifacts, files, events, figures, service, sockets):
+    for module in (jobs, batches, schedules, deliveries, artifacts, files, events, figures, service, sockets):
         app.include_router(module.router)
     app.add_middleware(Direct, state=state)
     app.add_middleware(Posting, state=state)

@@ -66,7 +66,7 @@ def _add_processes(commands: Any) -> None:
     worker.add_argument("--except-queues", type=_names, default=(), help="serve all but these")
     worker.add_argument("--pool", choices=("prefork", "threads", "solo"), help="how it runs jobs at once")
     worker.add_argument("--concurrency", type=_count, help="jobs at once")
-    beat = _command(commands, "beat", _beat, "the scheduler; run exactly one")
+    beat = _command(commands, "beat", _beat, "the scheduler; more than one do no harm")
     flower = _command(commands, "flower", _flower, "Celery's monitor, a page of its own")
     flower.add_argument("--host", default="127.0.0.1", help="where it listens")
     flower.add_argument("--port", type=int, default=5555, help="its port; 0 takes a free one")

@@ -17,6 +17,8 @@ from progress.errors import (
     InvalidCursor,
     JobConflict,
     JobNotFound,
+    ScheduleConflict,
+    ScheduleNotFound,
     StorageUnavailable,
     StoreUnavailable,
 )
@@ -154,6 +156,8 @@ def _from_fastapi(error: RequestValidationError) -> Problem:
 
 _PROBLEMS: Final[dict[type[Exception], Callable[[Any], Problem]]] = {
     JobNotFound: lambda error: Problem(404, "job_not_found", str(error)),
+    ScheduleNotFound: lambda error: Problem(404, "schedule_not_found", str(error)),
+    ScheduleConflict: lambda error: Problem(409, "schedule_conflict", str(error)),
     JobConflict: lambda error: Problem(409, "job_conflict", str(error)),
     IdempotencyConflict: lambda error: invalid("Idempotency-Key", str(error), "idempotency_conflict"),
     InvalidCursor: lambda error: invalid("after", str(error), "invalid_cursor"),

@@ -38,12 +38,19 @@ class Webhook(BaseModel):
     events: Annotated[list[End] | None, Field(min_length=1, description="All where absent")] = None
 
 
+def no_stand_in(value: Any) -> Any:
+    """A number, or None. Raises ValueError where pydantic would make one of text or of a truth value."""
+    if isinstance(value, bool | str):
+        raise ValueError("give a number")
+    return value
+
+
 def _url_alone(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
-class JobRequest(BaseModel):
-    """A submission."""
+class Work(BaseModel):
+    """What a job is to do, and how."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,10 +58,8 @@ class JobRequest(BaseModel):
     input: Annotated[Json, Field(description="What the kind's JSON Schema asks for", examples=[{"prompt": "Hello"}])]
     queue: Annotated[str | None, Field(pattern=QUEUE_NAME, description="The kind's own where absent")] = None
     priority: Annotated[int, Field(ge=0, le=9, description="9 is the most urgent")] = 5
-    delay_s: Annotated[float, Field(ge=0, le=MAX_DELAY_S, description="Not before this many seconds")] = 0
     max_attempts: Annotated[int | None, Field(ge=1, le=100)] = None
     timeout_s: Annotated[float | None, Field(gt=0, le=24 * 3600, description="Longest time of one attempt")] = None
-    on_disconnect: Annotated[OnDisconnect | None, Field(description="It goes on where absent")] = None
     webhook: Annotated[
         Webhook | None,
         BeforeValidator(_url_alone, json_schema_input_type=Webhook | str | None),
@@ -62,12 +67,10 @@ class JobRequest(BaseModel):
     ] = None
     metadata: Annotated[Json, Field(description="Yours; given back as it is")] = Field(default_factory=dict)
 
-    @field_validator("priority", "delay_s", "max_attempts", "timeout_s", mode="before")
+    @field_validator("priority", "max_attempts", "timeout_s", mode="before")
     @classmethod
-    def _no_stand_in(cls, value: Any) -> Any:
-        if isinstance(value, bool | str):  # pydantic would take "5" and true for numbers
-            raise ValueError("give a number")
-        return value
+    def _numbers(cls, value: Any) -> Any:
+        return no_stand_in(value)
 
     @field_validator("input", "metadata")
     @classmethod
@@ -89,6 +92,15 @@ class JobRequest(BaseModel):
         if len(encode_json(value).encode()) > MAX_METADATA_BYTES:
             raise ValueError(f"is larger than {MAX_METADATA_BYTES} bytes")
         return value
+
+
+class JobRequest(Work):
+    """A submission."""
+
+    delay_s: Annotated[
+        float, BeforeValidator(no_stand_in), Field(ge=0, le=MAX_DELAY_S, description="Not before then")
+    ] = 0
+    on_disconnect: Annotated[OnDisconnect | None, Field(description="It goes on where absent")] = None
 
 
 class ProgressView(BaseModel):

@@ -16,7 +16,7 @@ from progress.store import Store, Submitted
 from progress.targets import RefusedTarget, Targets
 from server.errors import invalid, invalid_input
 from server.filing import Filing
-from server.schemas import JobRequest, Webhook
+from server.schemas import JobRequest, Webhook, Work
 from server.sender import Sender
 from tasks.queue import JobQueue
 
@@ -65,6 +65,14 @@ class Submissions:
         if named:
             await self._files.expect(named)
         return new, named
+
+    async def again_and_again(self, work: Work, owner: str | None) -> NewJob:
+        """The job that a request asks for, to be made later and more than once. Raises Problem, as ``validated``."""
+        request = JobRequest.model_validate(work.model_dump(include=set(Work.model_fields)))
+        new, named = await self.validated(request, owner)
+        for field, _ in named:
+            raise invalid(f"input.{field}", "files go when their time is over: no schedule can count on one")
+        return new
 
     async def retry(self, job: Job) -> Submitted:
         """Makes a new job with the input of another one.

@@ -40,12 +40,13 @@ def default_concurrency(pool: str) -> int:
 
 
 def run_beat(schedule: Path) -> None:
-    """Runs Celery's scheduler until it is told to stop; ``schedule`` is the file that it keeps its times in."""
+    """Runs Celery's scheduler until it is told to stop; ``schedule`` is the file that it keeps its fixed times in."""
     from tasks.worker import app
 
     schedule.parent.mkdir(parents=True, exist_ok=True)
     level = set_up_log()
-    app.start(["--quiet", "beat", "--schedule", str(schedule), "--loglevel", level, "--pidfile", ""])
+    argv = ["--quiet", "beat", "--scheduler", "tasks.beat:Beat", "--schedule", str(schedule), "--loglevel", level]
+    app.start([*argv, "--pidfile", ""])
 
 
 def run_flower(host: str, port: int) -> None:

@@ -57,6 +57,7 @@ from progress.commands.jobs import (
     read_record,
 )
 from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog, Watched
+from progress.commands.schedules import Agenda, DeleteSchedule, PutSchedule, RanSchedule, ReadSchedules, SetSchedule
 from progress.commands.spread import Spread
 from progress.commands.workers import (
     Age,
@@ -75,6 +76,7 @@ __all__ = [
     "LOG_PAGE",
     "LOG_PAGE_BYTES",
     "Age",
+    "Agenda",
     "Ahead",
     "Answer",
     "Append",
@@ -93,6 +95,7 @@ __all__ = [
     "CreateJob",
     "Created",
     "DeleteJob",
+    "DeleteSchedule",
     "Deleted",
     "DeliveryLog",
     "Due",
@@ -115,9 +118,11 @@ __all__ = [
     "Part",
     "Put",
     "PutBackDeliveries",
+    "PutSchedule",
     "PutVectors",
     "QueueHealth",
     "R",
+    "RanSchedule",
     "ReadCollection",
     "ReadDeliveries",
     "ReadFigures",
@@ -127,9 +132,11 @@ __all__ = [
     "ReadJob",
     "ReadLog",
     "ReadNeighbours",
+    "ReadSchedules",
     "ReadVectors",
     "Redeliver",
     "Script",
+    "SetSchedule",
     "SettleDelivery",
     "Spread",
     "Sweep",

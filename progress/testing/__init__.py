@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from progress.commands import Command
 from progress.errors import StoreUnavailable
 from progress.listener import Batch
-from progress.testing import attempts, collections, deliveries, group_scripts, jobs, workers
+from progress.testing import attempts, collections, deliveries, group_scripts, jobs, schedules, workers
 from progress.testing.keyspace import Keyspace
 
 __all__ = ["Memory", "MemoryListener"]
@@ -41,6 +41,8 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
         *(collections.put_vectors, collections.read_collection, collections.read_vectors),
         *(collections.keep_neighbours, collections.read_neighbours),
         *(group_scripts.open_group, group_scripts.read_group, group_scripts.members),
+        *(schedules.put_schedule, schedules.read_schedules, schedules.set_schedule),
+        *(schedules.ran_schedule, schedules.delete_schedule),
     )
 }
 

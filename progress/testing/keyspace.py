@@ -49,6 +49,7 @@ class Keyspace(Groups):
         self.figures: dict[str, int] = defaultdict(int)
         self.figure_parts: dict[str, dict[str, int]] = {}
         self.codes: set[str] = set()
+        self.schedules: dict[str, Record] = {}
         self.deliveries: Scores = {}
         self.tries: dict[str, list[str]] = {}
         self.run_id = "00000001"
