@@ -42,7 +42,7 @@ def rows(file: InputFile) -> Iterator[Row]:
         yield from _reader(file.media_type)(opened, file.name)
 
 
-def count(file: InputFile, told: Callable[[int], None]) -> int:
+def count(file: InputFile, told: Callable[[int], None] = lambda _: None) -> int:
     """How many texts there are, all of them good.
 
     Args:

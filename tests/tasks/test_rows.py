@@ -74,7 +74,7 @@ def test_a_quoted_field_may_hold_lines_and_commas(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path, data: str, media_type: str, message: str) -> None:
     with pytest.raises(TaskError) as caught:
-        count(given(tmp_path, data, media_type), lambda _: None)
+        count(given(tmp_path, data, media_type))
     assert (caught.value.code, caught.value.retryable) == ("bad_row", False)
     assert f"texts, {message}" in caught.value.message
 
@@ -90,7 +90,7 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, data: str, media_type: s
 )
 def test_a_file_that_is_no_list_of_texts_is_refused(tmp_path: Path, data: bytes, media_type: str, message: str) -> None:
     with pytest.raises(TaskError) as caught:
-        count(given(tmp_path, data, media_type), lambda _: None)
+        count(given(tmp_path, data, media_type))
     assert caught.value.code == "bad_file"
     assert message in caught.value.message
 
