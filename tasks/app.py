@@ -20,6 +20,9 @@ BUILT_IN: Final = (
     "tasks.kinds.score",
     "tasks.kinds.retrain",
     "tasks.kinds.summarise",
+    "tasks.kinds.image",
+    "tasks.kinds.embed",
+    "tasks.kinds.recommend",
     "tasks.kinds.workflow",
 )
 RUN: Final = "jobcast.run"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from progress import factory
 from progress.claims import Claims, Keeper
+from progress.collections import Collections
 from progress.commands import Begun, Outcome
 from progress.errors import AttemptOver, AttemptReleased, AttemptTimeout, AttemptWaits, JobCancelled
 from progress.events import encode_json
@@ -61,6 +62,9 @@ class Runner:
         self.lease_ms = round(settings.lease_s * 1000)
         self.executor = factory.executor(settings.redis_url)
         self.storage = open_storage(settings)
+        self.collections = Collections(
+            self.executor, most_bytes=settings.max_collection_bytes, ttl_s=settings.collection_ttl_s
+        )
         self.claims = Claims(self.executor, lease_ms=self.lease_ms, holder=Holder.here())
         self.committer = Committer(self.executor)
         self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)
@@ -141,6 +145,7 @@ class Runner:
             max_attempts=job.max_attempts,
             files=self.storage,
             job_id=job.id,
+            collections=self.collections,
         )
         task_progress.family = Children(self.executor, self._queue, self.settings, job, lambda: publisher.over)
         try:

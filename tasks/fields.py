@@ -1,9 +1,9 @@
 """Types of fields for the inputs of kinds."""
 
 from collections.abc import Iterator
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -12,6 +12,8 @@ from progress.storage import FILE_ID
 FORMAT: Final = "jobcast-file"
 """Of JSON Schema: a string that names an uploaded file."""
 Place = tuple[str | int, ...]
+CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""The name of a collection of vectors: see ``Progress.collection``."""
 
 
 class FileId(str):

@@ -14,6 +14,41 @@ Abort = Callable[[], None]
 _CONNECTED: Final = ("connect_tcp.complete", "start_tls.complete")
 
 
+class Aborts:
+    """What ends several requests together, and those that open later at once."""
+
+    def __init__(self) -> None:
+        self._aborts: set[Abort] = set()
+        self._aborted = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Iterator[Callable[[Abort], None]]:
+        """What takes the abort of one request, as its ``on_open``; forgotten with the context."""
+        mine: list[Abort] = []
+
+        def add(abort: Abort) -> None:
+            mine.append(abort)
+            with self._lock:
+                self._aborts.add(abort)
+            if self._aborted:
+                abort()
+
+        try:
+            yield add
+        finally:
+            with self._lock:
+                self._aborts.difference_update(mine)
+
+    def abort(self) -> None:
+        """Ends all."""
+        with self._lock:
+            self._aborted = True
+            aborts = tuple(self._aborts)
+        for abort in aborts:
+            abort()
+
+
 class Line:
     """One request's connection.
 

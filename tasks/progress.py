@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from progress.collections import Collection, Collections
 from progress.errors import AttemptOver
 from progress.events import MAIN_CHANNEL, Draft, encode_json
 from progress.jobs import Json
@@ -88,9 +89,10 @@ class Progress:
         resumed: what earlier attempts have left.
         files: where files and artifacts are kept. A worker gives its own; a script that needs some gives one, too.
         job_id: whose artifacts these are.
+        collections: where vectors are kept; as ``files``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is one thing that a worker gives
         self,
         sink: Sink,
         *,
@@ -99,9 +101,11 @@ class Progress:
         max_attempts: int = 1,
         files: Storage | None = None,
         job_id: str = "script",
+        collections: Collections | None = None,
     ) -> None:
         self._sink = sink
         self._storage = files
+        self._collections = collections
         self.job_id = job_id
         self.pace = Pace()
         self.family: Family | None = None
@@ -190,9 +194,8 @@ class Progress:
             ValueError: the name is none.
             progress.errors.StorageUnavailable: it could not be stored.
         """
-        if self._sink.over:
-            # What a stale attempt makes, nobody is told of: so it is not to be found either.
-            raise self._sink.over.with_traceback(None)
+        # What a stale attempt makes, nobody is told of: so it is not to be found either.
+        self._check()
         stored = add_artifact(self.storage, self.job_id, self.attempt, name, data, media_type)
         self._sink.event(
             Draft.of(
@@ -251,6 +254,19 @@ class Progress:
         # The text so far stays, whatever becomes of this attempt.
         self.checkpoint(self._state)
         return self.family.gather(step, children, share)
+
+    def collection(self, name: str) -> Collection:
+        """A collection of vectors, also one that is not there yet. Its methods wait while Redis is away."""
+        if self._collections is None:
+            raise LookupError(
+                "there is nowhere to keep vectors here: give some, as in "
+                "Progress(sink, collections=Collections(…)) with Collections from progress.collections"
+            )
+        return self._collections.open(name, self._check)
+
+    def _check(self) -> None:
+        if self._sink.over:
+            raise self._sink.over.with_traceback(None)
 
     @property
     def cancelled(self) -> bool:
