@@ -23,6 +23,7 @@ BUILT_IN: Final = (
     "tasks.kinds.image",
     "tasks.kinds.embed",
     "tasks.kinds.recommend",
+    "tasks.kinds.design",
     "tasks.kinds.workflow",
 )
 RUN: Final = "jobcast.run"

@@ -11,9 +11,11 @@ from progress.connect import Executor
 from progress.errors import AttemptOver, AttemptWaits, StoreUnavailable
 from progress.jobs import Job, NewJob, child_id, group_id
 from progress.settings import Settings
+from progress.storage import Storage
+from tasks.children import Child
 from tasks.errors import ChildFailed, TaskError
 from tasks.patience import patiently
-from tasks.progress import Child, PrintSink, Progress, Sink
+from tasks.progress import PrintSink, Progress, Sink
 from tasks.queue import JobQueue
 from tasks.registry import Kind, kinds
 
@@ -53,19 +55,25 @@ class InProcess:
 
     Args:
         sink: where they report to.
+        files: where their artifacts are kept.
     """
 
-    def __init__(self, sink: Sink | None = None) -> None:
+    def __init__(self, sink: Sink | None = None, files: Storage | None = None) -> None:
         self._sink = sink or PrintSink()
+        self._files = files
 
     def gather(self, step: str, children: Sequence[Child], share: tuple[float, float]) -> list[Any]:
         """See Progress.gather; ``share`` counts for nothing here."""
-        return [self._run(step, child) for child in children]
+        return [self._run(step, place, child) for place, child in enumerate(children)]
 
-    def _run(self, step: str, child: Child) -> Any:
+    def job_of(self, step: str, place: int) -> str:
+        """See Family."""
+        return f"script-{step}-{place}"
+
+    def _run(self, step: str, place: int, child: Child) -> Any:
         kind = kind_of(child)
         try:
-            progress = Progress(self._sink)
+            progress = Progress(self._sink, files=self._files, job_id=self.job_of(step, place))
             progress.family = self
             value = kind.function(kind.validate(child.input), progress)
         except TaskError as error:
@@ -128,6 +136,13 @@ class Children:
         if found is None or found.ended < found.expected:
             raise AttemptWaits(group)
         return self._results(step, group, children)
+
+    def job_of(self, step: str, place: int) -> str:
+        """See Family. Raises TaskError: it was deleted."""
+        for found, job in self._members(group_id(self._job.id, step)):
+            if found == place and job:
+                return job.id
+        raise TaskError("step_gone", f"step {step}: its job {place} was deleted")
 
     def _new(self, step: str, place: int, child: Child, kind: Kind) -> NewJob:
         return NewJob(

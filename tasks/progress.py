@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from progress.collections import Collection, Collections
 from progress.errors import AttemptOver
 from progress.events import MAIN_CHANNEL, Draft, encode_json
-from progress.jobs import Json
 from progress.publisher import progress_draft
-from progress.storage import Storage, add_artifact, artifact_url, find_file
+from progress.storage import Storage, add_artifact, artifact_url, find_artifact, find_file
+from tasks.children import Child, Family
 from tasks.errors import TaskError
 from tasks.pace import Pace, rate_text
 
@@ -58,27 +58,6 @@ class InputFile:
     media_type: str
     size: int
     path: Path
-
-
-@dataclass(frozen=True)
-class Child:
-    """A job that another one asks for. What is None is the kind's own.
-
-    ``name`` tells people which of them it is.
-    """
-
-    kind: str
-    input: Json
-    name: str = ""
-    max_attempts: int | None = None
-    timeout_s: float | None = None
-
-
-class Family(Protocol):
-    """Where a task's children run: as jobs of their own, or in a script beside it."""
-
-    def gather(self, step: str, children: Sequence[Child], share: tuple[float, float]) -> list[Any]:
-        """See Progress.gather."""
 
 
 class Progress:
@@ -218,6 +197,26 @@ class Progress:
         stored = find_file(self.storage, file_id)
         if stored is None:
             raise TaskError("file_gone", f"the file {file_id[:40]} is not there any more: upload it again")
+        with self.storage.local(stored) as path:
+            yield InputFile(stored.name, stored.media_type, stored.size, path)
+
+    @contextmanager
+    def made_by(self, step: str, place: int, name: str) -> Iterator[InputFile]:
+        """An artifact of a child, for reading.
+
+        Args:
+            step: that of ``gather``.
+            place: the child's, from 0.
+            name: the artifact's.
+
+        Raises:
+            TaskError: there is none (``artifact_gone``).
+            progress.errors.StorageUnavailable: it cannot be read just now.
+        """
+        job_id = self.family.job_of(step, place) if self.family else ""
+        stored = find_artifact(self.storage, job_id, name)
+        if stored is None:
+            raise TaskError("artifact_gone", f"step {step}: its job {place} has no artifact {name!r}, or none any more")
         with self.storage.local(stored) as path:
             yield InputFile(stored.name, stored.media_type, stored.size, path)
 

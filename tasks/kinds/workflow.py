@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from progress.jobs import Json
-from tasks.progress import Child, Progress
+from tasks.children import Child
+from tasks.progress import Progress
 from tasks.references import NAME, References, resolved
 from tasks.registry import job, kinds
 

@@ -13,9 +13,10 @@ from progress.errors import AttemptOver
 from progress.jobs import Job, NewJob
 from tasks import registry
 from tasks.attempt import Runner
+from tasks.children import Child
 from tasks.errors import ChildFailed, TaskError
 from tasks.family import TOGETHER, InProcess
-from tasks.progress import Child, Progress
+from tasks.progress import Progress
 from tasks.queue import QueueUnavailable
 from tests.support.api import FakeQueue, settings
 
