@@ -19,9 +19,10 @@ IMAGE: Final = "image.png"
 DESIGN: Final = "design.png"
 IDEA_CHARS: Final = 300
 ASK: Final = (
-    "You brief illustrators. Give {count} different ways to draw what follows, one a line, each a short sentence about "
-    "light, point of view and style, and nothing else.\n\n{prompt}"
+    "You brief illustrators. Give {count} different ways to draw what follows, one a line, each of at most eight words "
+    "on light, point of view and style, and nothing else.\n\n{prompt}"
 )
+IDEA_TOKENS: Final = 16
 
 
 class DesignInput(BaseModel):
@@ -84,7 +85,7 @@ def ideas_for(task_input: DesignInput, progress: Progress) -> list[str]:
         return kept
     progress.update(0.0, step="analyse")
     asked = ASK.format(count=task_input.count, prompt=task_input.prompt)
-    request = ChatRequest(messages=[{"role": "user", "content": asked}], max_tokens=60 * task_input.count)
+    request = ChatRequest(messages=[{"role": "user", "content": asked}], max_tokens=IDEA_TOKENS * task_input.count)
     pieces = []
     with client().stream(request, on_open=progress.on_over) as answer:
         for text in answer:

@@ -39,7 +39,7 @@ def journals(directory: Path) -> list[dict[str, Any]]:
 
 def submit(house: Live, directory: Path) -> str:
     """A workflow: some jobs side by side, then one that takes a value from the first."""
-    steps = [{"name": "beside", "parallel": journals(directory)}]
+    steps: list[dict[str, Any]] = [{"name": "beside", "parallel": journals(directory)}]
     steps.append({"kind": "speak", "input": {"pieces": ["after ${beside.0.pieces}"]}})
     return house.submit("workflow", {"steps": steps}, max_attempts=5)
 
