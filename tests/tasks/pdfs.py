@@ -27,10 +27,10 @@ def empty() -> bytes:
     return file.getvalue()
 
 
-def encrypted(password: str) -> bytes:
+def encrypted(password: str, algorithm: str = "AES-256") -> bytes:
     """A PDF that opens with a password; an empty one only forbids changes."""
     writer = PdfWriter(PdfReader(io.BytesIO(written())))
-    writer.encrypt(password, owner_password="owner", algorithm="RC4-128")
+    writer.encrypt(password, owner_password="owner", algorithm=algorithm)
     file = io.BytesIO()
     writer.write(file)
     return file.getvalue()

@@ -72,8 +72,10 @@ def test_a_pdf_without_text_to_be_had_says_why(
     assert (error.code, message in error.message) == (code, True), error.message
 
 
-def test_one_that_is_encrypted_with_no_password_is_read(tmp_path: Path) -> None:
-    assert "The river" in pages_of(tmp_path, pdfs.encrypted(""))[0]
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_one_that_is_encrypted_with_no_password_is_read(tmp_path: Path, algorithm: str) -> None:
+    path = given(tmp_path, pdfs.encrypted("", algorithm)).path
+    assert [line.get("text", "").strip() for line in lines(path)] == ["", "The river rises in the hills. Page 1."]
 
 
 def test_a_zip_bomb_is_refused_soon_and_costs_this_process_nothing(tmp_path: Path, stalls: Stalls) -> None:
