@@ -20,7 +20,7 @@ HARMLESS: Final = frozenset(
 )
 """What a browser may show in its window: it draws these, and runs none of them."""
 SANDBOX: Final = "default-src 'none'; sandbox"
-FRAMED: Final = "default-src 'none'; object-src 'self'; plugin-types application/pdf"
+FRAMED: Final = "default-src 'none'; object-src 'self'"
 _RANGE: Final = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 
 

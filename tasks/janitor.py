@@ -36,12 +36,15 @@ class Janitor:
 
     Args:
         files_ttl_s: how long an uploaded file stays; longer where a job that has not ended names it.
+        result_ttl_s: how long a job's record stays after its end. Nothing of a younger job is removed here: where there
+            is no record of one, somebody has deleted it, and its artifacts with it, or this is the wrong Redis.
     """
 
-    def __init__(self, storage: Storage, claims: Claims, files_ttl_s: float) -> None:
+    def __init__(self, storage: Storage, claims: Claims, *, files_ttl_s: float, result_ttl_s: float) -> None:
         self._storage = storage
         self._claims = claims
         self._files_ttl_s = files_ttl_s
+        self._result_ttl_s = result_ttl_s
 
     def clean(self) -> None:
         """One round. What cannot be told now waits for the next one."""
@@ -55,7 +58,7 @@ class Janitor:
         logger.info("removed: %d files, artifacts of %d jobs, %d leftovers", files, jobs, left)
 
     def _unneeded_files(self) -> Iterator[str]:
-        before_ms = round((time.time() - self._files_ttl_s - GRACE_S) * 1000)
+        before_ms = _ago_ms(self._files_ttl_s + GRACE_S)
         for file_id in old_files(self._storage, before_ms):
             stored = find_file(self._storage, file_id)
             # Its id is from when its upload began, its time from when it had ended.
@@ -67,9 +70,13 @@ class Janitor:
         return any(job is not None and not job.ended for job in jobs)
 
     def _jobs_that_are_gone(self) -> Iterator[str]:
-        jobs = jobs_with_artifacts(self._storage)
+        jobs = jobs_with_artifacts(self._storage, _ago_ms(self._result_ttl_s))
         while some := tuple(islice(jobs, AT_ONCE)):
             for job_id in self._claims.unknown(some):
                 # Asked once more: only this answer is not given while others may still write the job again.
                 if self._claims.read(job_id) is None:
                     yield job_id
+
+
+def _ago_ms(seconds: float) -> int:
+    return round((time.time() - seconds) * 1000)

@@ -48,7 +48,8 @@ def housekeeping() -> None:
     """One sweep from the scheduler's side, the net under workers whose sweepers all hang; and the janitor."""
     settings = current()
     ours = runner(settings)
-    Janitor(ours.storage, ours.claims, settings.files_ttl_s).clean()
+    ttls = {"files_ttl_s": settings.files_ttl_s, "result_ttl_s": settings.result_ttl_s}
+    Janitor(ours.storage, ours.claims, **ttls).clean()
     queue = CeleryQueue(app, settings)
     try:
         Sweeper(ours.claims, queue, worker_name(), ()).sweep()

@@ -70,8 +70,7 @@ def users_of(storage: Storage, file_id: str) -> Iterator[str]:
 def old_files(storage: Storage, before_ms: int) -> Iterator[str]:
     """The files whose upload began before a time, in milliseconds since 1970. Only their ids are looked at."""
     ids = (key.rpartition("/")[2] for key in storage.keys(FILES))
-    first = uuid7(before_ms)[:13]
-    return (file_id for file_id in ids if file_id < first)
+    return (file_id for file_id in ids if _is_older(file_id, before_ms))
 
 
 def artifact_url(job_id: str, name: str) -> str:
@@ -120,10 +119,16 @@ def artifacts(storage: Storage, job_id: str) -> Iterator[Stored]:
     yield from sorted((stored for stored in found if stored), key=lambda stored: (stored.created_at, stored.name))
 
 
-def jobs_with_artifacts(storage: Storage) -> Iterator[str]:
-    """The ids of all jobs that have made something, or have begun to."""
+def jobs_with_artifacts(storage: Storage, before_ms: int) -> Iterator[str]:
+    """The ids of all jobs that were submitted before a time, and have made something, or have begun to."""
     for shelf in (JOBS, PARTS):
-        yield from (job_id for job_id, _ in groupby(key.split("/")[1] for key in storage.keys(shelf)))
+        ids = (job_id for job_id, _ in groupby(key.split("/")[1] for key in storage.keys(shelf)))
+        yield from (job_id for job_id in ids if _is_older(job_id, before_ms))
+
+
+def _is_older(uuid: str, before_ms: int) -> bool:
+    """Whether a UUID version 7 was made before a time: its first digits are that time's."""
+    return uuid < uuid7(before_ms)[:13]
 
 
 def delete_artifacts(storage: Storage, job_id: str) -> int:

@@ -106,6 +106,7 @@ class Live:
             "TASKS": "tests.support.kinds",
             "LLM_BASE_URL": f"http://{LOOPBACK}:{self.model_port or 9}/v1",
             "LLM_CONTINUES": "1",
+            "STORAGE_URL": (self._directory / "files").as_uri(),
             **self.settings,
         }
         return {**inherited, **{f"JOBCAST_{name}": value for name, value in ours.items()}, "PYTHONUNBUFFERED": "1"}

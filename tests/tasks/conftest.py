@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,13 @@ from progress.settings import current
 
 
 @pytest.fixture
-def environment(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def environment(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The settings of this process in its environment, as a worker finds them."""
     for name in [name for name in os.environ if name.startswith("JOBCAST_")]:
         monkeypatch.delenv(name)
     chosen = {"JOBCAST_REDIS_URL": redis_url, "JOBCAST_TASKS": "tests.support.kinds", "JOBCAST_LOG_LEVEL": "error"}
+    # Not what somebody keeps in this clone: the janitor would miss its jobs in this Redis.
+    chosen["JOBCAST_STORAGE_URL"] = (tmp_path / "files").as_uri()
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
     current.cache_clear()

@@ -1,13 +1,15 @@
 """Files in and out, and what jobs have made."""
 
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from progress.storage import LocalStorage, add_artifact, add_file
+from progress.storage import LocalStorage, add_artifact, add_file, users_of
 from tasks.fields import FileId
 from tasks.progress import Progress
 from tasks.registry import Kind
@@ -147,3 +149,38 @@ async def test_a_submission_whose_files_are_not_there_is_refused(content_type: s
         assert refused.status_code == 422
         assert [error["field"] for error in refused.json()["errors"]] == ["input.file", "input.more.1"]
         assert (await submit(file="../x")).json()["errors"][0]["field"] == "input.file"
+
+
+async def test_files_want_a_key_where_there_are_keys_and_know_whose_it_was() -> None:
+    async with api_with(api_keys={"me": "secret"}) as api:
+        refused = await api.client.post("/v1/files", content=b"x" * 100)
+        assert (refused.status_code, kept(api)) == (401, [])
+        headers = {"Authorization": "Bearer secret", "Origin": "http://elsewhere.test"}
+        sent = await api.client.post("/v1/files", content=b"x" * 100, headers=headers)
+        stored = api.state.files.storage.stat(f"files/{sent.json()['id']}")
+        assert stored
+        assert stored.owner == "me"
+        for path in (sent.headers["location"], sent.json()["links"]["content"], "/v1/jobs/0/artifacts/a"):
+            assert (await api.client.get(path)).status_code == 401
+
+
+async def test_a_file_past_its_time_is_not_there_for_new_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with api_with(queue=FakeQueue(kinds={"read": READ}), files_ttl_s=60) as api:
+        file_id = add_file(api.state.files.storage, b"hello")
+        first = await api.client.post("/v1/jobs", json={"kind": "read", "input": {"file": file_id}})
+        later = time.time() + 61
+        monkeypatch.setattr("server.filing.time", SimpleNamespace(time=lambda: later))
+        again = await api.client.post("/v1/jobs", json={"kind": "read", "input": {"file": file_id}})
+        assert (again.status_code, (await api.client.get(f"/v1/files/{file_id}")).status_code) == (422, 404)
+        # The one that was submitted in time is noted to need it.
+        assert list(users_of(api.state.files.storage, file_id)) == [first.json()["id"]]
+
+
+async def test_a_retry_wants_the_file_as_well() -> None:
+    async with api_with(queue=FakeQueue(kinds={"read": READ})) as api:
+        file_id = add_file(api.state.files.storage, b"hello")
+        job_id = api.worker.ended(kind="read", input={"file": file_id})
+        assert (await api.client.post(f"/v1/jobs/{job_id}/retry")).status_code == 202
+        await api.client.delete(f"/v1/files/{file_id}")
+        gone = await api.client.post(f"/v1/jobs/{job_id}/retry")
+        assert (gone.status_code, gone.json()["errors"][0]["field"]) == (422, "input.file")
