@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from weakref import WeakSet
 
@@ -48,10 +48,19 @@ class Claims:
     """What a worker asks of the store. Every method may raise StoreUnavailable.
 
     Args:
+        limits: how many jobs of a kind may run at once; of others, any number.
         holder: the process that takes jobs by ``begin``; without one, only leases say that it is lost.
     """
 
-    def __init__(self, executor: Executor, *, lease_ms: int, holder: Holder | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        lease_ms: int,
+        holder: Holder | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> None:
+        self._limits = tuple((limits or {}).items())
         self._executor = executor
         self._lease_ms = lease_ms
         self._holder = holder
@@ -59,7 +68,8 @@ class Claims:
     def begin(self, job_id: str, worker: str) -> Begun:
         """Claims a job, or says why there is nothing to run."""
         machine, process = (self._holder.machine, self._holder.process) if self._holder else ("", "")
-        return self._executor.run(BeginAttempt(job_id, worker, self._lease_ms, machine=machine, process=process))
+        begin = BeginAttempt(job_id, worker, self._lease_ms, machine=machine, process=process, limits=self._limits)
+        return self._executor.run(begin)
 
     def beat(self, publishers: tuple[Publisher, ...]) -> set[Publisher]:
         """Renews leases, and tells the attempts that are over; returns those of which Redis has lost nothing."""
@@ -77,7 +87,7 @@ class Claims:
 
     def sweep(self, worker: str) -> list[Waiting] | None:
         """Jobs that somebody must enqueue; None where another worker sweeps."""
-        return self._executor.run(Sweep(worker, self._lease_ms))
+        return self._executor.run(Sweep(worker, self._lease_ms, running=self._limits))
 
     def bury(self) -> list[Waiting]:
         """Takes their jobs from processes of this machine that are gone: those that somebody must enqueue."""

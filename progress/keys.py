@@ -30,6 +30,8 @@ and queues, and the channel of its events. Schedules are all in the first one.
 | alive | string | epoch ms at which that server was last seen, to within ALIVE_MS | for ever |
 | doubt | string | epoch ms until which the server before it may have lived | for ever |
 | unsettled | string | epoch ms until which holders may write again what a crash of Redis has lost | SETTLE_MS |
+| line:KIND | sorted set | jobs that wait for others of their kind, by their place in their queue | while not empty |
+| lines | set | kinds that have such a line | while not empty |
 | figures | hash | counts of what has happened, by name, kind and label: see progress/figures.py | for ever |
 | figures:PART | hash | the same of one part of an hour | FIGURES_TTL_S |
 | codes | set | codes of errors that the figures tell apart | for ever |
@@ -75,6 +77,8 @@ SWEEPER: Final = f"{PREFIX}sweeper"
 FIGURES: Final = f"{PREFIX}figures"
 FIGURES_PART: Final = f"{FIGURES}:"
 CODES: Final = f"{PREFIX}codes"
+LINE: Final = f"{PREFIX}line:"
+LINES: Final = f"{PREFIX}lines"
 LIVE: Final = f"{PREFIX}live:"
 ACTIVITY: Final = f"{PREFIX}activity"
 COLLECTION: Final = f"{PREFIX}collection:"
@@ -185,6 +189,8 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "doubt": DOUBT,
         "settle_ms": str(SETTLE_MS),
         "room": str(ROOM),
+        "line": LINE,
+        "lines": LINES,
         "figures": FIGURES,
         "figures_part": FIGURES_PART,
         "figures_part_ms": str(FIGURES_PART_MS),

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from progress import limits
 from progress.errors import InvalidSettings
 from progress.signing import key_of
 from progress.targets import Targets
@@ -66,6 +67,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, le=100, description="attempts of a job before it fails")
     priority_aging_s: float = Field(
         600, ge=0, description="a job that has waited for this long counts as one step more urgent; 0: never"
+    )
+    running_limits: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict, description="how many jobs of a kind run at once: `kind=4` pairs, comma-separated"
     )
     drain_s: float = Field(
         5, ge=0, description="a worker told to stop lets its jobs go on for this long, then hands them back"
@@ -142,6 +146,11 @@ class Settings(BaseSettings):
             raise ValueError("two pairs have the same name")
         return {name: key for name, _, key in pairs}
 
+    @field_validator("running_limits", mode="before")
+    @classmethod
+    def _limits(cls, value: Any) -> Any:
+        return limits.counts(value) if isinstance(value, str) else value
+
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, value: str) -> str:
@@ -182,6 +191,10 @@ class Settings(BaseSettings):
             )
         if not self.api_keys and self.host not in LOOPBACK:
             raise ValueError(f"HOST is {self.host}, which others can reach: set API_KEYS, or HOST=127.0.0.1")
+        if "+cluster" in urlsplit(self.redis_url).scheme and self.running_limits:
+            raise ValueError(
+                "REDIS_URL is a cluster, of which no part knows how many jobs run: leave RUNNING_LIMITS out"
+            )
         if "+cluster" in urlsplit(self.redis_url).scheme and not self.broker_url:
             raise ValueError("REDIS_URL is a cluster, which Celery cannot use as a broker: set BROKER_URL")
         return self

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from progress.events import encode_json, rfc3339
 from progress.jobs import MAX_LEVELS, Job, Json, Status, too_deep
+from progress.settings import Settings
 from progress.targets import MAX_URL
 from tasks.registry import Kind
 
@@ -216,6 +217,7 @@ class KindLimits(BaseModel):
     max_attempts: int
     timeout_s: float | None
     max_input_bytes: int
+    running: int | None = Field(description="How many run at once")
 
 
 class KindView(BaseModel):
@@ -229,10 +231,13 @@ class KindView(BaseModel):
     limits: KindLimits
 
     @classmethod
-    def of(cls, kind: Kind, *, max_attempts: int, max_input_bytes: int) -> "KindView":
+    def of(cls, kind: Kind, settings: Settings) -> "KindView":
         """A kind as clients see it."""
         limits = KindLimits(
-            max_attempts=kind.max_attempts or max_attempts, timeout_s=kind.timeout_s, max_input_bytes=max_input_bytes
+            max_attempts=kind.max_attempts or settings.max_attempts,
+            timeout_s=kind.timeout_s,
+            max_input_bytes=settings.max_input_bytes,
+            running=settings.running_limits.get(kind.name),
         )
         return cls(
             name=kind.name,

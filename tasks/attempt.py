@@ -65,7 +65,9 @@ class Runner:
         self.collections = Collections(
             self.executor, most_bytes=settings.max_collection_bytes, ttl_s=settings.collection_ttl_s
         )
-        self.claims = Claims(self.executor, lease_ms=self.lease_ms, holder=Holder.here())
+        self.claims = Claims(
+            self.executor, lease_ms=self.lease_ms, holder=Holder.here(), limits=settings.running_limits
+        )
         self.committer = Committer(self.executor)
         self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)
         self._running: dict[Publisher, Job] = {}

@@ -49,7 +49,7 @@ class Begun:
     ``again`` is the command that makes the same claim once more.
     """
 
-    answer: Literal["ok", "gone", "ended", "held", "early", "unsettled", "stale"]
+    answer: Literal["ok", "gone", "ended", "held", "early", "full", "unsettled", "stale"]
     job: Job | None = None
     claim: Claim | None = None
     again: "BeginAttempt | None" = None
@@ -59,7 +59,8 @@ class Begun:
 class BeginAttempt(Command[Begun]):
     """Claims a job for one attempt. ``token`` tells this claim from others: sent twice, it is granted once.
 
-    ``machine`` and ``process`` are those of the Holder, empty where it is unknown.
+    ``machine`` and ``process`` are those of the Holder, empty where it is unknown. ``limits`` say how
+    many jobs of a kind may run at once.
     """
 
     script = "begin_attempt"
@@ -70,13 +71,15 @@ class BeginAttempt(Command[Begun]):
     machine: str = ""
     process: str = ""
     granted: Granted | None = None
+    limits: tuple[tuple[str, int], ...] = ()
 
     def args(self) -> list[Arg]:
         """See ``begin_attempt.lua``."""
         granted = self.granted
         claimed: list[Arg] = [self.job_id, self.worker, self.lease_ms, self.token, encode_json(self.worker)]
         before: list[Arg] = [granted.attempt, granted.before, granted.seq, granted.at] if granted else [""] * 4
-        return [*claimed, self.machine, self.process, *before]
+        limits = (part for limit in self.limits for part in limit)
+        return [*claimed, self.machine, self.process, *before, *limits]
 
     def parse(self, reply: Any) -> Begun:
         """``[answer, attempt, seq, record]``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 SCRIPTS: Final = Path(__file__).parents[1] / "scripts"
-SHARED: Final = ("common", "groups", "counting")
+SHARED: Final = ("common", "groups", "counting", "limiting")
 _COMMENT: Final = re.compile(r"--.*")
 _PART: Final = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _KEY: Final = re.compile(r"\bKEY\.(\w+)")

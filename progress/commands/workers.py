@@ -25,12 +25,13 @@ def _waiting(flat: Sequence[bytes]) -> list[Waiting]:
 
 @dataclass(frozen=True)
 class Sweep(Spread[list[Waiting] | None]):
-    """Jobs that are due or whose attempt is lost; None where another worker sweeps."""
+    """Jobs that are due, lost, or next of a kind with room (``running``); None where another worker sweeps."""
 
     script = "sweep"
     worker: str
     lease_ms: int
     limit: int = 100
+    running: tuple[tuple[str, int], ...] = ()
 
     @property
     def lock_ms(self) -> int:
@@ -40,7 +41,8 @@ class Sweep(Spread[list[Waiting] | None]):
 
     def args(self) -> list[Arg]:
         """See ``sweep.lua``."""
-        return [self.worker, self.lock_ms, self.limit, self.lease_ms, keys.PULSE_TTL_S]
+        limits = (part for limit in self.running for part in limit)
+        return [self.worker, self.lock_ms, self.limit, self.lease_ms, keys.PULSE_TTL_S, *limits]
 
     def parse(self, reply: Any) -> list[Waiting] | None:
         """``[mine, triples]``."""

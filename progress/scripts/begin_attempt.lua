@@ -1,8 +1,8 @@
 -- Gives a job to one attempt, so that any message for it may come twice.
 -- ARGV: id, worker, lease in ms, a name of this claim alone, worker as JSON, its machine and process ('': unknown); and of
 --   one that was granted before, should Redis have lost it in a crash: attempt, last seq before it and with it, when it
---   was granted in epoch ms ('' for none)
--- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early' | 'unsettled' | 'stale'}
+--   was granted in epoch ms ('' for none); then kind, how many of it may run at once, …
+-- Reply: {'ok', attempt, seq, {field, value, …}} or {'gone' | 'ended' | 'held' | 'early' | 'full' | 'unsettled' | 'stale'}
 -- 'unsettled': Redis has crashed just now, and who has made or holds the job is about to say so; ask again
 local id, now = ARGV[1], clock()
 local server = notice(now)
@@ -44,12 +44,15 @@ if r[1] == 'running' and not waits then
   leave = false
 end
 if not again and r[6] and tonumber(r[6]) > now then return {'early'} end
+-- One that goes on after its children counts already.
+local most = (again or waits) and math.huge or limit_of(r[4], 12)
+if most < math.huge and stands_back(id, r[3], r[4], most) then return {'full'} end
 
 local attempt = tonumber(r[2]) + 1
 local follows = leave_room(id, now, leave)
 redis.call('HSET', KEY.job .. id, 'attempt', attempt, 'worker', ARGV[2], 'claim', ARGV[4], 'append_number', 0,
   'begun_after', before, 'begun_at', now)
-redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome', 'waiting_for')
+redis.call('HDEL', KEY.job .. id, 'due_at', 'append_outcome', 'waiting_for', 'in_line')
 if not r[7] then redis.call('HSET', KEY.job .. id, 'started_at', now) end
 local seq = write(id, now, attempt, {'started', '"worker":' .. ARGV[5] .. ',"rollback_to":' .. r[5] .. follows})
 if attempt > 1 then

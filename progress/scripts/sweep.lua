@@ -1,6 +1,7 @@
 -- Finds the jobs that somebody must enqueue: those whose time has come and those whose attempt is lost; and forgets
 -- the ended ones whose record has expired. Cancels jobs that went unread for too long, and children of jobs that have ended. One worker at a time does this; its lock is renewed by each call.
--- ARGV: worker, lock TTL in ms, most jobs to take at once, lease in ms, pulse TTL in s
+-- ARGV: worker, lock TTL in ms, most jobs to take at once, lease in ms, pulse TTL in s; then kind, how many of it may run
+--   at once, …
 -- Reply: {1 if this worker sweeps, {id, queue, priority, …}}
 local worker, limit, now = ARGV[1], ARGV[3], clock()
 notice(now)
@@ -33,6 +34,9 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.leases, '-inf', now, 'LIMIT', 0, limit)) do
   if read(id, 'status')[1] ~= 'running' then redis.call('ZREM', KEY.leases, id)
   elseif is_lost(id, now) and lose(id, now, 'if needed') then enqueue(id) end
+end
+for _, kind in ipairs(redis.call('SMEMBERS', KEY.lines)) do
+  for _, id in ipairs(called(kind, limit_of(kind, 6), tonumber(limit))) do enqueue(id) end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.unread, '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', KEY.unread, id)

@@ -4,19 +4,30 @@
 -- Reply: {id, queue, priority, …}
 local queue, least, found, now = KEY.queue .. ARGV[1], tonumber(ARGV[2]), {}, clock()
 local score, at = string.match(redis.call('GET', KEY.passed .. ARGV[1]) or '0 0', '^(%S+) (%S+)$')
-local ranked = redis.call('ZRANGE', queue, 0, tonumber(ARGV[4]) - 1, 'WITHSCORES')
-for i = 1, #ranked, 2 do
-  local id = ranked[i]
-  local r = read(id, 'queue', 'queued_at')
+local from, looked, limit = 0, 0, tonumber(ARGV[4])
+
+local function look(id, place)
+  local r = read(id, 'queue', 'queued_at', 'in_line')
+  -- Those that stand in line have no message, and are called.
+  if r[3] then return end
+  looked = looked + 1
   local function passed()
-    return tonumber(ranked[i + 1]) < tonumber(score) and tonumber(at) - tonumber(r[2]) >= least
+    return tonumber(place) < tonumber(score) and tonumber(at) - tonumber(r[2]) >= least
   end
   if not r[1] then redis.call('ZREM', queue, id)
   elseif now - tonumber(r[2]) >= least and (ARGV[3] == '1' or passed()) then
     redis.call('HSET', KEY.job .. id, 'queued_at', now)
     -- As urgent as it has become: see age.lua.
-    local priority = 9 - math.floor(ranked[i + 1] / 1e13)
-    for _, value in ipairs({id, r[1], tostring(priority)}) do found[#found + 1] = value end
+    for _, value in ipairs({id, r[1], tostring(9 - math.floor(place / 1e13))}) do found[#found + 1] = value end
   end
+end
+
+while looked < limit and from < 20 * limit do
+  local ranked = redis.call('ZRANGE', queue, from, from + limit - 1, 'WITHSCORES')
+  if #ranked == 0 then break end
+  for i = 1, #ranked, 2 do
+    if looked < limit then look(ranked[i], ranked[i + 1]) end
+  end
+  from = from + limit
 end
 return found

@@ -4,15 +4,18 @@ Each function is a script under its name: it takes the ARGV that Redis would get
 The contract suite holds the two together; where they differ, the twin is wrong.
 """
 
+import math
 from typing import Any
 
 from progress.jobs import ENDED
 from progress.keys import HOLDERS_TTL_S, PASSED_TTL_S, SETTLE_MS
 from progress.testing.keyspace import REQUESTED, UNSETTLED, Keyspace, Record, flat
+from progress.testing.limits import limit_of, stands_back
 
 
 def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
     """begin_attempt.lua"""
+    argv, limits = argv[:10], argv[10:]
     now, again = space.now(), argv[-1]
     space.notice(now)
     job = space.jobs.get(job_id)
@@ -22,10 +25,16 @@ def begin_attempt(space: Keyspace, job_id: str, *argv: str) -> Any:
         return ["ok", int(job["attempt"]), int(job["last_seq"]), flat(job)]
     if again:
         return ["ended"] if job["status"] in ENDED else _begin_again(space, job, argv)
-    before, why = job["last_seq"], _unclaimable(space, job, now)
+    before, why = job["last_seq"], _unclaimable(space, job, now) or _too_many(space, job, limits)
     if why:
         return [why]
     return _begin(space, job, now, argv, before, space.leave_room(job, now))
+
+
+def _too_many(space: Keyspace, job: Record, limits: tuple[str, ...]) -> str:
+    limit = limit_of(job["kind"], limits)
+    goes_on = "waiting_for" in job and job["status"] == "running"
+    return "full" if limit < math.inf and not goes_on and stands_back(space, job, limit) else ""
 
 
 def _redelivered(space: Keyspace, job: Record, now: int, answer: str) -> str:
@@ -69,7 +78,7 @@ def _begin(space: Keyspace, job: Record, now: int, argv: tuple[str, ...], before
     waits = job["id"] in space.queues[job["queue"]]
     since = int(job["entered_at"] if waits else job.get("due_at", now))
     space.observe(now, "wait", job["kind"], max(0, now - since))
-    for name in ("due_at", "append_outcome", "waiting_for"):
+    for name in ("due_at", "append_outcome", "waiting_for", "in_line"):
         job.pop(name, None)
     job.setdefault("started_at", str(now))
     rollback_to = job["checkpoint_seq"]

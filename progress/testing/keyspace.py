@@ -50,6 +50,7 @@ class Keyspace(Groups):
         self.figure_parts: dict[str, dict[str, int]] = {}
         self.codes: set[str] = set()
         self.schedules: dict[str, Record] = {}
+        self.lines: dict[str, Scores] = {}
         self.deliveries: Scores = {}
         self.tries: dict[str, list[str]] = {}
         self.run_id = "00000001"

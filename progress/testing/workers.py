@@ -9,10 +9,12 @@ from typing import Any
 from progress import keys
 from progress.commands.figures import OPEN_STATUSES
 from progress.testing.keyspace import Keyspace, up_to
+from progress.testing.limits import called, limit_of
 
 
-def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, _pulse_ttl_s: str) -> Any:
+def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str, *more: str) -> Any:
     """sweep.lua"""
+    _pulse_ttl_s, *limits = more
     now = space.now()
     space.notice(now)
     if space.paused(now):
@@ -23,6 +25,8 @@ def sweep(space: Keyspace, worker: str, lock_ms: str, limit: str, lease_ms: str,
         return [0, []]
     space.sweeper = (worker, now + int(lock_ms))
     found = [*_take_due(space, now, int(limit)), *_take_lost(space, now, int(limit))]
+    for kind in space.lines:
+        found += called(space, kind, limit_of(kind, tuple(limits)), int(limit))
     for job_id in up_to(space.unread, now, int(limit)):
         del space.unread[job_id]
         job = space.jobs[job_id]
@@ -71,7 +75,8 @@ def waiting(space: Keyspace, queue: str, least_ms: str, empty: str, limit: str) 
     now = space.now()
     found: list[str] = []
     score, at = space.passed.get(queue, (0, 0))
-    for job_id in space.ranked(queue)[: int(limit)]:
+    in_turn = (job_id for job_id in space.ranked(queue) if "in_line" not in space.jobs[job_id])
+    for job_id in list(in_turn)[: int(limit)]:
         job = space.jobs[job_id]
         since = int(job["queued_at"])
         passed = space.queues[queue][job_id] < score and at - since >= int(least_ms)

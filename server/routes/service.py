@@ -24,8 +24,7 @@ _started = time.monotonic()
 @router.get("/v1/kinds", response_model=KindList, summary="Kinds of job", responses=responses(401))
 async def kinds(state: StateDep, _owner: OwnerDep) -> Any:
     """What can be submitted, with the JSON Schema of each input."""
-    limits = {"max_attempts": state.settings.max_attempts, "max_input_bytes": state.settings.max_input_bytes}
-    return KindList(kinds=[KindView.of(kind, **limits) for _, kind in sorted(state.queue.kinds.items())])
+    return KindList(kinds=[KindView.of(kind, state.settings) for _, kind in sorted(state.queue.kinds.items())])
 
 
 @router.get("/livez", summary="Is the process up")

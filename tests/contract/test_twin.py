@@ -58,7 +58,8 @@ attempts: st.SearchStrategy[Command[Any]] = st.one_of(
     st.builds(
         commands.BeginAttempt,
         *(ids, st.just("w"), st.sampled_from(AGE_MS), st.sampled_from("abcdefgh")),
-        *(machines, processes),
+        *(machines, processes, st.none()),
+        st.sampled_from([(), (), (("generate", 1),)]),
     ),
     st.builds(
         commands.Append,

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from progress.jobs import MAX_LEVELS, Job
 from server.schemas import HINT_AFTER_MS, MAX_METADATA_BYTES, JobRequest, JobView, KindView, hint, is_job_id
-from tests.support.api import BOUNDED, KIND
+from tests.support.api import BOUNDED, KIND, settings
 
 
 def now_ms() -> int:
@@ -152,10 +152,11 @@ def test_a_job_that_became_due_just_now_is_not_overdue() -> None:
 
 
 def test_a_kind_shows_its_own_limits_or_those_of_the_settings() -> None:
-    own = KindView.of(BOUNDED, max_attempts=3, max_input_bytes=9).limits
-    assert (own.max_attempts, own.timeout_s, own.max_input_bytes) == (7, 9.0, 9)
-    view = KindView.of(KIND, max_attempts=3, max_input_bytes=9)
-    assert (view.limits.max_attempts, view.limits.timeout_s) == (3, None)
+    chosen = settings(max_input_bytes=2048, running_limits={"bounded": 4})
+    own = KindView.of(BOUNDED, chosen).limits
+    assert (own.max_attempts, own.timeout_s, own.max_input_bytes, own.running) == (7, 9.0, 2048, 4)
+    view = KindView.of(KIND, chosen)
+    assert (view.limits.max_attempts, view.limits.timeout_s, view.limits.running) == (3, None, None)
     assert view.input_schema["properties"].keys() == {"text", "times"}
 
 
