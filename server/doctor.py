@@ -14,7 +14,8 @@ from progress.inspect import ServerFacts, inspect, inspect_cluster
 from progress.settings import Settings, load
 from server.embedded import OLDEST
 from server.exits import FAILED, OK
-from server.findings import Finding, examine_storage
+from server.findings import AWAY, Finding, examine_storage, shown, why
+from server.model_servers import examine_models
 from server.programs import url_of
 from tasks.queue import CeleryQueue, JobQueue, QueueUnavailable
 
@@ -22,7 +23,6 @@ TIMEOUT_S: Final = 3.0
 SKEW_S: Final = 2.0
 """Clocks further apart than this put jobs in the wrong order and hand messages out again too early or too late."""
 FULL: Final = 0.8
-AWAY: Final = "does not answer"
 _MIB: Final = 1024 * 1024
 
 
@@ -69,7 +69,7 @@ def examine_all(settings: Settings, queue: JobQueue) -> Iterator[Finding]:
     if reachable:
         yield from examine_workers(settings, queue)
     yield from examine_storage(settings)
-    yield from examine_model(settings)
+    yield from examine_models(settings)
 
 
 def examine_settings(settings: Settings) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def examine_redis(subject: str, url: str) -> Iterator[Finding]:
         yield Finding(subject, f"{AWAY} for all at {shown(url)}: it is one node of a cluster", mend)
         return
     except StoreUnavailable as error:
-        yield Finding(subject, f"{AWAY} at {shown(url)}: {_why(error)}", "start it, or mend address and password")
+        yield Finding(subject, f"{AWAY} at {shown(url)}: {why(error)}", "start it, or mend address and password")
         return
     yield from judge(subject, facts, shown(url))
 
@@ -115,11 +115,11 @@ def examine_cluster(url: str) -> Iterator[Finding]:
     try:
         topology, nodes = inspect_cluster(url)
     except StoreUnavailable as error:
-        yield Finding("redis", f"{AWAY} at {shown(url)}: {_why(error)}", "start it, or mend the address")
+        yield Finding("redis", f"{AWAY} at {shown(url)}: {why(error)}", "start it, or mend the address")
         return
     for (host, port), facts in nodes.items():
         if isinstance(facts, StoreUnavailable):
-            yield Finding("redis", f"{AWAY} at {host}:{port}: {_why(facts)}", "start it; its jobs wait for its replica")
+            yield Finding("redis", f"{AWAY} at {host}:{port}: {why(facts)}", "start it; its jobs wait for its replica")
         else:
             yield from judge("redis", facts, f"{host}:{port}")
     if missing := keys.PARTITIONS - len(topology.owners):
@@ -183,7 +183,7 @@ def examine_broker(queue: JobQueue) -> Iterator[Finding]:
         depths = {name: queue.depth(name) for name in queue.queues}
     except QueueUnavailable as error:
         yield Finding(
-            "broker", f"{AWAY}: {_why(error)}", "start it, or mend JOBCAST_BROKER_URL; jobs wait in Redis until then"
+            "broker", f"{AWAY}: {why(error)}", "start it, or mend JOBCAST_BROKER_URL; jobs wait in Redis until then"
         )
         return
     yield Finding("broker", "messages waiting: " + ", ".join(f"{name} {depth}" for name, depth in depths.items()))
@@ -195,7 +195,7 @@ def examine_workers(settings: Settings, queue: JobQueue) -> Iterator[Finding]:
     try:
         health = executor.run(ReadHealth(queue.queues))
     except StoreUnavailable as error:
-        yield Finding("workers", f"Redis refuses to tell: {_why(error)}", "see the lines on redis")
+        yield Finding("workers", f"Redis refuses to tell: {why(error)}", "see the lines on redis")
         return
     finally:
         executor.close()
@@ -208,43 +208,6 @@ def judge_queue(name: str, waiting: int, workers: int) -> Finding:
     if not workers:
         return Finding(f"queue {name}", f"no worker, {waiting} waiting", f"start `jobcast worker --queues {name}`")
     return Finding(f"queue {name}", f"{workers} worker{'s' * (workers > 1)}, {waiting} waiting")
-
-
-def examine_model(settings: Settings) -> Iterator[Finding]:
-    """Whether the model server answers, takes the key and has the model."""
-    if not settings.llm_base_url:
-        return
-    url = f"{settings.llm_base_url}/models"
-    headers = {"Authorization": f"Bearer {settings.llm_api_key}"} if settings.llm_api_key else {}
-    try:
-        answer = httpx.get(url, headers=headers, timeout=TIMEOUT_S)
-    except httpx.HTTPError as error:
-        mend = "start it, or mend JOBCAST_LLM_BASE_URL"
-        yield Finding("model", f"{AWAY} at {shown(url)}: {_why(error)}", mend)
-        return
-    yield judge_model(settings, answer)
-
-
-def judge_model(settings: Settings, answer: httpx.Response) -> Finding:
-    """What the answer to GET /models means."""
-    where = shown(settings.llm_base_url)
-    if answer.status_code in {401, 403}:
-        return Finding("model", f"{where} refuses the key ({answer.status_code})", "mend JOBCAST_LLM_API_KEY")
-    names = _model_names(answer)
-    if names is None:
-        mend = "mend JOBCAST_LLM_BASE_URL; most servers want it to end in /v1"
-        return Finding("model", f"{where} has no list of models ({answer.status_code})", mend)
-    if settings.llm_model and settings.llm_model not in names:
-        mend = f"set JOBCAST_LLM_MODEL to one of {', '.join(names[:5]) or 'none'}"
-        return Finding("model", f"{where} has no model {settings.llm_model!r}", mend)
-    return Finding("model", f"{where} has {settings.llm_model or ', '.join(names[:3]) or 'no model listed'}")
-
-
-def _model_names(answer: httpx.Response) -> list[str] | None:
-    try:
-        return [str(model["id"]) for model in answer.raise_for_status().json()["data"]]
-    except (httpx.HTTPStatusError, ValueError, KeyError, TypeError):
-        return None
 
 
 def examine_through_api(settings: Settings) -> Iterator[Finding]:
@@ -270,14 +233,3 @@ def examine_through_api(settings: Settings) -> Iterator[Finding]:
 def _said(name: str, state: str, url: str) -> Finding:
     text = f"the one of `jobcast up` at {url}: {state}"
     return Finding(name, text, "" if state == "ok" else "see the lines that `jobcast up` prints")
-
-
-def _why(error: Exception) -> str:
-    # redis-py tells of a Sentinel that is away with all that it knows of the connection.
-    return (str(error).partition("<redis.")[0].rstrip(".:( ") or type(error).__name__)[:300]
-
-
-def shown(url: str) -> str:
-    """An address without its password."""
-    login, at, rest = url.rpartition("@")
-    return f"{urlsplit(login).scheme}://…@{rest}" if at else url

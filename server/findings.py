@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
 from progress.errors import InvalidSettings, StorageUnavailable
 from progress.settings import Settings
 from progress.storage import check, open_storage
+
+AWAY: Final = "does not answer"
 
 
 @dataclass(frozen=True)
@@ -35,3 +39,14 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("files", str(error)[:300], mend)
         return
     yield Finding("files", f"{storage.address} can be written")
+
+
+def why(error: Exception) -> str:
+    # redis-py tells of a Sentinel that is away with all that it knows of the connection.
+    return (str(error).partition("<redis.")[0].rstrip(".:( ") or type(error).__name__)[:300]
+
+
+def shown(url: str) -> str:
+    """An address without its password."""
+    login, at, rest = url.rpartition("@")
+    return f"{urlsplit(login).scheme}://…@{rest}" if at else url

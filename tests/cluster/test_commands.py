@@ -8,6 +8,7 @@ import pytest
 
 from progress import commands, factory, keys
 from progress.cluster import AsyncClusterExecutor, ClusterExecutor
+from progress.collections import Collections, Item
 from progress.commands import CreateJob, Heartbeat, Lifetimes, ListJobs, ReadHeads, ReadJob
 from progress.errors import IdempotencyConflict, StoreUnavailable
 from progress.jobs import Job, NewJob, uuid7
@@ -49,6 +50,24 @@ def test_partitions_are_spread_over_the_nodes(cluster: RedisCluster, backend: Ba
         with node.client() as client:
             records = [name for name in client.scan_iter("*:job:*") if isinstance(name, str)]
         assert len(records) == owned.count(node.port)
+
+
+def test_collections_are_spread_and_each_is_whole(cluster: RedisCluster, executor: ClusterExecutor) -> None:
+    collections = Collections(executor, most_bytes=10_000, ttl_s=60)
+    names = [f"collection-{number}" for number in range(12)]
+    for name in names:
+        opened = collections.open(name)
+        opened.put("m", [Item(str(number), bytes(8), name) for number in range(10)])
+        state = opened.state()
+        assert state is not None
+        assert (state.count, sum(len(page) for page in opened.items())) == (10, 10)
+        assert opened.keep(1, state.version, b"found")
+        assert opened.kept(1, state.version) == b"found"
+    held = []
+    for node in cluster.masters:
+        with node.client() as client:
+            held.append(len(list(client.scan_iter("*:vectors:*"))))
+    assert (sum(held), min(held) > 0) == (len(names), True)
 
 
 def test_a_job_lives_through_all_of_its_commands_in_each_partition(backend: Backend) -> None:

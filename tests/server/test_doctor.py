@@ -15,8 +15,9 @@ from progress.commands import Waiting
 from progress.inspect import ServerFacts
 from progress.settings import Settings
 from server import doctor, exits
-from server.doctor import judge, judge_model, judge_queue, shown
-from server.findings import Finding, examine_storage
+from server.doctor import judge, judge_queue
+from server.findings import Finding, examine_storage, shown
+from server.model_servers import ModelServer, examine_models, judge_model, model_servers
 from tasks.queue import CeleryQueue, QueueUnavailable
 from tasks.registry import Kind
 from tests.support.live import Live
@@ -25,6 +26,7 @@ from tests.support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
+MODEL = ModelServer("model", "JOBCAST_LLM", "http://m/v1", "", "c")
 HEALTHY = ServerFacts(
     "valkey", "9.1.0", (7, 2, 4), True, "noeviction", 10 * MIB, 0, 1000 * MIB, (), False, 0.001, 0.0004
 )
@@ -132,20 +134,36 @@ def test_a_queue_without_a_worker_is_a_fault_even_when_nothing_waits() -> None:
     ],
 )
 def test_what_is_wrong_with_a_model_server_is_told(answer: httpx.Response, told: str) -> None:
-    found = judge_model(settings(llm_base_url="http://m/v1", llm_model="c"), answer)
+    found = judge_model(MODEL, answer)
     assert not found.good
     assert told in str(found)
 
 
 def test_a_model_server_that_has_the_model_is_good() -> None:
     answer = httpx.Response(200, json={"data": [{"id": "a"}]}, request=httpx.Request("GET", "http://m"))
-    assert judge_model(settings(llm_base_url="http://m/v1", llm_model="a"), answer).good
-    assert "has a" in judge_model(settings(llm_base_url="http://m/v1"), answer).text
+    assert judge_model(replace(MODEL, model="a"), answer).good
+    assert "has a" in judge_model(replace(MODEL, model=""), answer).text
 
 
 def test_a_model_server_that_is_not_there_is_named() -> None:
-    (line,) = wrong(doctor.examine_model(settings(llm_base_url="http://127.0.0.1:9/v1")))
+    (line,) = wrong(examine_models(settings(llm_base_url="http://127.0.0.1:9/v1")))
     assert line.startswith("!!  model: does not answer at http://127.0.0.1:9/v1/models: ")
+
+
+def test_servers_for_images_and_embeddings_are_looked_at_where_they_have_settings() -> None:
+    everywhere = settings(llm_base_url="http://m/v1", llm_api_key="k", image_base_url="http://i/v1", embed_model="e")
+    assert [(one.subject, one.url, one.key, one.model) for one in model_servers(everywhere)] == [
+        ("model", "http://m/v1", "k", ""),
+        ("images", "http://i/v1", "", ""),
+        ("embeddings", "http://m/v1", "k", "e"),
+    ]
+    assert [one.subject for one in model_servers(settings(llm_base_url="http://m/v1"))] == ["model"]
+    assert list(model_servers(settings(embed_model="e"))) == []
+
+
+def test_a_server_for_images_need_not_list_its_models() -> None:
+    answer = httpx.Response(404, request=httpx.Request("GET", "http://m"))
+    assert judge_model(replace(MODEL, subject="images"), answer).good
 
 
 def test_a_key_without_a_model_server_is_a_contradiction() -> None:
