@@ -68,8 +68,15 @@ def test_a_pdf_of_three_hundred_pages_is_read_page_by_page_beside_this_process(t
 def test_a_pdf_without_text_to_be_had_says_why(
     tmp_path: Path, make: Callable[[], bytes], code: str, message: str
 ) -> None:
-    error = refusal(tmp_path, make())
-    assert (error.code, message in error.message) == (code, True), error.message
+    path = given(tmp_path, make()).path
+    with pytest.raises(UnreadableError, match=message) as caught:
+        list(lines(path))
+    assert caught.value.code == code
+
+
+def test_what_the_child_says_is_the_error_of_the_task(tmp_path: Path) -> None:
+    error = refusal(tmp_path, pdfs.encrypted("secret"))
+    assert (error.code, error.message) == ("encrypted", "this PDF needs a password: upload it without one")
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
@@ -117,7 +124,11 @@ def test_a_scan_is_read_where_ocr_is_installed(tmp_path: Path) -> None:
     if not can_read_images():
         pytest.skip("no tesseract, or no pytesseract")
     assert "LIGHTHOUSE" in pages_of(tmp_path, pdfs.scanned("LIGHTHOUSE"))[0]
-    assert refusal(tmp_path, pdfs.scanned()).code == "needs_ocr"
+    (_, page) = lines(given(tmp_path, pdfs.scanned("HARBOUR")).path)
+    assert page["text"].strip() == "HARBOUR"
+    with pytest.raises(UnreadableError, match="OCR has found no text") as caught:
+        list(lines(given(tmp_path, pdfs.scanned()).path))
+    assert caught.value.code == "needs_ocr"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])

@@ -195,7 +195,14 @@ def test_a_chunk_that_fails_fails_the_attempt_and_the_others_are_kept(storage: L
     assert 1 <= len(list(storage.keys("parts"))) <= len(parts)
 
 
-def test_pages_without_text_are_told(storage: LocalStorage) -> None:
+def test_pages_without_text_are_told(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "read", lambda *_: ["The river rises.", " \n"])
+    sink = ListSink()
+    assert run(storage, sink, file=add_file(storage, b"", "scan.pdf")).pages == 2
+    assert ("log", {"level": "warning", "message": "1 of 2 pages have no text"}) in sink.events
+
+
+def test_a_document_without_text_is_refused(storage: LocalStorage) -> None:
     pdf = pdfs.raw(b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>")
     with pytest.raises(TaskError) as caught:
         run(storage, ListSink(), file=add_file(storage, pdf, "blank.pdf"))
