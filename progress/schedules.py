@@ -12,6 +12,8 @@ from progress.jobs import Json, NewJob, uuid7
 
 MOST: Final = 1_000
 """How many schedules there may be."""
+LONGEST_S: Final = 366 * 86_400
+"""From one run to the next."""
 LATE_MS: Final = 60_000
 """A run that is later than this was missed: without ``catch_up`` it is left out."""
 NAMED: Final = {
@@ -52,7 +54,7 @@ class Timing:
         if (self.cron is None) == (self.every_s is None):
             raise InvalidTiming("cron", "give cron or every_s, and not both")
         if self.every_s is not None:
-            if not 1 <= self.every_s <= 366 * 86_400:
+            if not 1 <= self.every_s <= LONGEST_S:
                 raise InvalidTiming("every_s", "give 1 second to 366 days")
             return
         self._zone()

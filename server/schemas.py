@@ -30,12 +30,15 @@ class OnDisconnect(BaseModel):
     ]
 
 
+Url = Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/jobs"])]
+
+
 class Webhook(BaseModel):
     """Who is to be told of a job's end, and of which ends."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/jobs"])]
+    url: Url
     events: Annotated[list[End] | None, Field(min_length=1, description="All where absent")] = None
 
 
@@ -63,7 +66,7 @@ class Work(BaseModel):
     timeout_s: Annotated[float | None, Field(gt=0, le=24 * 3600, description="Longest time of one attempt")] = None
     webhook: Annotated[
         Webhook | None,
-        BeforeValidator(_url_alone, json_schema_input_type=Webhook | str | None),
+        BeforeValidator(_url_alone, json_schema_input_type=Webhook | Url | None),
         Field(description="Told of the job's end; a URL alone will do"),
     ] = None
     metadata: Annotated[Json, Field(description="Yours; given back as it is")] = Field(default_factory=dict)
@@ -99,7 +102,9 @@ class JobRequest(Work):
     """A submission."""
 
     delay_s: Annotated[
-        float, BeforeValidator(no_stand_in), Field(ge=0, le=MAX_DELAY_S, description="Not before then")
+        float,
+        Field(ge=0, le=MAX_DELAY_S, description="Not before this many seconds"),
+        BeforeValidator(no_stand_in),
     ] = 0
     on_disconnect: Annotated[OnDisconnect | None, Field(description="It goes on where absent")] = None
 

@@ -167,7 +167,7 @@ async def get_batch(batch: str, state: StateDep, _owner: OwnerDep) -> Any:
     responses={
         200: {"description": "Server-sent events: `progress`, `failure`, `done`", "content": {SSE: {}}},
         204: {"description": "It has ended, and this was said before"},
-        **responses(401, 404, 503),
+        **responses(401, 404, 422, 503),
     },
 )
 async def batch_events(

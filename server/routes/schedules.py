@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from progress.errors import ScheduleNotFound
 from progress.events import rfc3339
 from progress.jobs import Json, uuid7
-from progress.schedules import InvalidTiming, Schedule, Timing
+from progress.schedules import LONGEST_S, InvalidTiming, Schedule, Timing
 from server.auth import OwnerDep
 from server.errors import invalid, responses
 from server.routes.jobs import view
@@ -27,7 +27,11 @@ class ScheduleRequest(Work):
         str | None,
         Field(max_length=200, description="Minute, hour, day, month, weekday; or @daily", examples=["0 3 * * *"]),
     ] = None
-    every_s: Annotated[float | None, BeforeValidator(no_stand_in), Field(description="1 second to 366 days")] = None
+    every_s: Annotated[
+        float | None,
+        Field(ge=1, le=LONGEST_S, description="Seconds from run to run"),
+        BeforeValidator(no_stand_in),
+    ] = None
     timezone: Annotated[str, Field(max_length=64, description="Of cron: a name of IANA's")] = "UTC"
     name: Annotated[str | None, Field(min_length=1, max_length=100, description="For people")] = None
     catch_up: Annotated[bool, Field(strict=True, description="Runs that were missed are made up for, by one")] = True

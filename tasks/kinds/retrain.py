@@ -9,6 +9,7 @@ from tasks.fields import FileId
 from tasks.progress import Progress
 from tasks.registry import job
 from tasks.rows import rows
+from tasks.schedule import scheduled
 from tasks.sentiment.corpus import Sample
 from tasks.sentiment.model import need_ml
 from tasks.sentiment.shelf import Shelf
@@ -38,6 +39,7 @@ class RetrainResult(BaseModel):
     version: str
 
 
+@scheduled("0 3 * * *")
 @job("retrain")
 def retrain(task_input: RetrainInput, progress: Progress) -> RetrainResult:
     """Trains the sentiment model anew, measures it on texts that it has not seen, and swaps it in if it is no worse."""
