@@ -26,7 +26,7 @@ async def test_a_file_is_chosen_submitted_and_comes_back(page: Page, live: Live,
     (tmp_path / "notes.txt").write_text("what the file says")
     (tmp_path / "drawn.bin").write_bytes(png())
     await page.goto("/")
-    await page.get_by_label("Kind").first.select_option("copy-file")
+    await page.locator("#kind").select_option("copy-file")
     await page.get_by_label("File", exact=True).set_input_files(tmp_path / "notes.txt")
     await page.get_by_label("Picture").set_input_files(tmp_path / "drawn.bin")
     await expect(page.get_by_role("status").filter(has_text="notes.txt: text/plain, 18 bytes")).to_be_visible()

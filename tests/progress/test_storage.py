@@ -51,7 +51,7 @@ def bucket() -> Iterator[S3Storage]:
     server.stop()
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.integration)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "local":
         return LocalStorage(tmp_path / "files")
@@ -188,6 +188,7 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         put(LocalStorage(tmp_path / "file"), "files/a", b"", "a")
 
 
+@pytest.mark.integration
 def test_a_bucket_that_is_not_there_is_told(bucket: S3Storage) -> None:
     other = S3Storage("other")
     other.__dict__["client"] = bucket.client
