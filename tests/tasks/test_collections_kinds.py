@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from progress.collections import Collection, Collections, Item
-from progress.commands import ReadVectors
+from progress.commands import ReadCollection, ReadVectors
 from progress.errors import JobCancelled
 from progress.settings import current
 from progress.storage import LocalStorage, add_file, find_artifact, read
@@ -185,6 +185,17 @@ def test_a_collection_takes_one_model_and_no_more_than_its_limit(bench: Bench, m
     with pytest.raises(TaskError) as caught:
         bench.embed(["one", "two"])
     assert (caught.value.code, caught.value.retryable) == ("collection_full", False)
+
+
+def test_a_collection_that_has_gone_by_the_end_is_filled_by_another_attempt(bench: Bench) -> None:
+    def forget(command: object) -> None:
+        if isinstance(command, ReadCollection):
+            bench.memory.flush()
+
+    bench.memory.before = forget
+    with pytest.raises(TaskError) as caught:
+        bench.embed(["one"])
+    assert (caught.value.code, caught.value.retryable) == ("unknown_collection", True)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_refusals_that_it_is_told_of_work_here_too(http: httpx.Client, path: str
     assert ask("[[demo: error_after=0]]x").status_code == 500
     for hung in ("silent", "stall_after=0"):
         with pytest.raises(httpx.ReadTimeout):
-            http.post(path, json={"prompt": f"[[demo: {hung}]]x", "input": f"[[demo: {hung}]]x"}, timeout=0.3)
+            http.post(path, json={"prompt": f"[[demo: {hung}]]x", "input": f"[[demo: {hung}]]x"}, timeout=0.1)
     with pytest.raises(ValueError, match=r"."):
         ask("[[demo: garbage_after=0]]x").json()
     assert http.post(path, json={"prompt": "x", "input": "x", "model": "dall-e-9"}).status_code == 404
