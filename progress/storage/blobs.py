@@ -165,10 +165,11 @@ def without_record(storage: Storage, paths: Iterable[str]) -> list[str]:
         blobs[path.partition(".")[0]].append(path)
     left = []
     for key, found in blobs.items():
+        record = f"{key}{RECORD}"
         # A record and one thing beside it belong together; else it is asked which.
-        stored = storage.stat(key) if len(found) != 2 or f"{key}{RECORD}" not in found else None
-        if stored or len(found) != 2:
-            left += [path for path in found if path != f"{key}{RECORD}" and not (stored and path == stored.blob)]
+        if len(found) != 2 or record not in found:
+            stored = storage.stat(key)
+            left += [path for path in found if path != record and not (stored and path == stored.blob)]
     return left
 
 

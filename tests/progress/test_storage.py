@@ -4,8 +4,10 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from progress.errors import BlobGone, InvalidSettings, StorageUnavailable
 from progress.jobs import uuid7
@@ -152,6 +154,21 @@ def test_what_a_dead_writer_has_left_is_tidied_away_in_time(storage: Storage) ->
     assert read(storage, kept) == b"kept"
 
 
+@pytest.mark.parametrize("more", [0, 1, 2])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_bytes_that_no_record_knows_are_tidied_away(tmp_path: Path, more: int, is_kept: bool) -> None:
+    """A process has died between two steps of a commit, or of a delete."""
+    storage = LocalStorage(tmp_path)
+    stored = put(storage, "files/a", b"known", "a")
+    for number in range(more):
+        (tmp_path / f"files/a.{number}").write_bytes(b"unknown")
+    if not is_kept:
+        (tmp_path / "files/a.json").unlink()
+    assert storage.tidy(-60) == more + (not is_kept)
+    assert storage.stat("files/a") == (stored if is_kept else None)
+    assert (tmp_path / stored.blob).exists() is is_kept
+
+
 def test_a_file_is_found_by_its_id_and_by_nothing_else(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "report.csv").write_text("a,b\n1,2\n")
     file_id = add_file(storage, tmp_path / "report.csv")
@@ -195,6 +212,16 @@ def test_a_bucket_that_is_not_there_is_told(bucket: S3Storage) -> None:
     for use in (lambda: put(other, "files/a", b"", "a"), lambda: list(other.keys("files")), lambda: other.tidy(0)):
         with pytest.raises(StorageUnavailable, match="s3://other refuses"):
             use()
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    def away(**_asked: str) -> None:
+        raise EndpointConnectionError(endpoint_url="http://s3.test")
+
+    storage = S3Storage("bucket")
+    storage.__dict__["client"] = SimpleNamespace(get_object=away)
+    with pytest.raises(StorageUnavailable, match="s3://bucket cannot be used: Could not connect"):
+        storage.stat("files/a")
 
 
 @pytest.mark.parametrize(

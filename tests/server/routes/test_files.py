@@ -1,5 +1,6 @@
 """Files in and out, and what jobs have made."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -62,6 +63,13 @@ async def test_a_form_is_stored_and_found(api: Api) -> None:
     assert (await api.client.get(seen["links"]["content"])).content == b"text\r\n--X"
 
 
+async def test_a_large_file_comes_whole_through_many_pieces(api: Api) -> None:
+    content = bytes(range(256)) * 13_000
+    seen = await uploaded(api, content, "large")
+    assert (seen["size"], seen["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (await api.client.get(seen["links"]["content"])).content == content
+
+
 async def test_a_file_that_is_deleted_is_gone(api: Api) -> None:
     seen = await uploaded(api, b"hello")
     assert (await api.client.delete(seen["links"]["self"])).status_code == 204
@@ -82,6 +90,7 @@ async def test_a_file_that_is_deleted_is_gone(api: Api) -> None:
         (form((part(), b"x"))[:-4], FORM, 400),
         (b"no form", FORM, 400),
         (b"", {"Content-Type": "multipart/form-data"}, 400),
+        (b"", {"Content-Type": f"multipart/form-data; boundary={'X' * 300}"}, 400),
         (b"", {}, 422),
         (b"x", {"Origin": "http://elsewhere.test"}, 403),
     ],
