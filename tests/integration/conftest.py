@@ -4,15 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from progress.signing import new_secret
 from tests.integration.inside import at_rest
 from tests.support.live import Live, running
 from tests.support.waiting import wait_until
+
+SECRET = new_secret()
+"""Signs the webhooks of that Jobcast."""
 
 
 @pytest.fixture(scope="session")
 def speaking() -> Iterator[Live]:
     """A Jobcast without a model server."""
-    with running(model=False) as shared:
+    with running(model=False, WEBHOOK_SECRET=SECRET, WEBHOOK_ALLOW_PRIVATE="127.0.0.1") as shared:
         yield shared
 
 
