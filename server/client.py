@@ -84,6 +84,10 @@ class Client:
         """One page of jobs, newest first."""
         return self._call("GET", "/v1/jobs", params=filters)
 
+    def schedules(self) -> Json:
+        """All schedules, the next one first."""
+        return self._call("GET", "/v1/schedules")
+
     def cancel(self, job_id: str) -> Json:
         """Asks a job to stop."""
         return self._call("POST", f"/v1/jobs/{job_id}/cancel")

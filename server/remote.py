@@ -42,6 +42,7 @@ def add_to(commands: Any) -> None:
     upload.add_argument("path", type=_path, help="- is standard input")
     _command(commands, "watch", _watch, "show a job from its start, running or ended").add_argument("id")
     _command(commands, "cancel", _cancel, "ask a job to stop; it keeps what it has made").add_argument("id")
+    _command(commands, "schedules", _schedules, "list schedules, the next one first")
     jobs = _command(commands, "jobs", _jobs, "list jobs, newest first")
     jobs.add_argument("--status", choices=STATUSES)
     jobs.add_argument("--kind")
@@ -170,6 +171,11 @@ def _path(text: str) -> Path | None:
     if path and not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return path
+
+
+def _schedules(client: Client, _parsed: argparse.Namespace) -> int:
+    sys.stdout.write(show.timetable(client.schedules()["schedules"], plain=not sys.stdout.isatty()))
+    return exits.OK
 
 
 def _json_from(text: str) -> Any:

@@ -12,6 +12,7 @@ Json = dict[str, Any]
 
 BAR_WIDTH: Final = 28
 COLUMNS: Final = ("id", "kind", "status", "age", "progress")
+SCHEDULE_COLUMNS: Final = ("id", "kind", "when", "next run", "last run", "name")
 # A model's output shall not move a terminal's cursor or rename its window.
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
 _VISIBLE: Final = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\t\n\r"}
@@ -145,10 +146,25 @@ def age(created_at: str, now: datetime | None = None) -> str:
 
 def table(jobs: Iterable[Json], *, plain: bool) -> str:
     """Jobs as lines: columns under a heading, or values with tabs between where ``plain``."""
-    rows = [_row(job) for job in jobs]
+    return _lines([_row(job) for job in jobs], COLUMNS, plain=plain)
+
+
+def timetable(schedules: Iterable[Json], *, plain: bool) -> str:
+    """Schedules as lines, in the same two forms."""
+    return _lines([_schedule_row(schedule) for schedule in schedules], SCHEDULE_COLUMNS, plain=plain)
+
+
+def _schedule_row(schedule: Json) -> tuple[str, ...]:
+    every = schedule["cron"] and f"{schedule['cron']} {schedule['timezone']}"
+    following = "paused" if schedule["paused"] else schedule["next_run_at"] or "-"
+    times = (every or f"every {schedule['every_s']:g} s", following, schedule["last_run_at"] or "-")
+    return (schedule["id"], schedule["kind"], *times, schedule["name"] or "")
+
+
+def _lines(rows: list[tuple[str, ...]], columns: tuple[str, ...], *, plain: bool) -> str:
     if plain:
         return "".join("\t".join(row) + "\n" for row in rows)
-    rows.insert(0, COLUMNS)
+    rows = [columns, *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join(_aligned(row, widths) + "\n" for row in rows)
 

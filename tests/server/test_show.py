@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.show import Display, age, bar, summary, table
+from server.show import Display, age, bar, summary, table, timetable
 
 
 class Terminal(io.StringIO):
@@ -144,3 +144,16 @@ def test_a_table_of_jobs_and_the_same_with_tabs() -> None:
     assert head.index("kind") == second.index("score")
     assert table(jobs, plain=True).splitlines()[1].split("\t") == ["22", "score", "running", "0 s", "1/2"]
     assert table([], plain=True) == ""
+
+
+def test_schedules_are_lines_with_their_times() -> None:
+    nightly = {"id": "a", "kind": "k", "cron": "0 3 * * *", "every_s": None, "timezone": "UTC", "paused": False}
+    nightly |= {"next_run_at": "2026-01-02T03:00:00.000Z", "last_run_at": None, "name": "Nightly"}
+    often = {**nightly, "cron": None, "every_s": 90.0, "paused": True, "next_run_at": None, "name": None}
+    assert timetable([nightly, often], plain=True).splitlines() == [
+        "a\tk\t0 3 * * * UTC\t2026-01-02T03:00:00.000Z\t-\tNightly",
+        "a\tk\tevery 90 s\tpaused\t-\t",
+    ]
+    assert timetable([nightly], plain=False).splitlines()[0].split() == [
+        *("id", "kind", "when", "next", "run", "last", "run", "name")
+    ]
