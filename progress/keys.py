@@ -110,6 +110,8 @@ MOST_CODES: Final = 100
 """Tasks make up codes of errors; those that come after so many count together, as ``other``."""
 WAITER_MS: Final = 60_000
 MOST_FAILURES: Final = 100
+SMALL_GROUP: Final = 100
+"""Of a larger one its parent's log does not tell each change."""
 ROOM: Final = 1_000_000
 """How many numbers of a log are passed over where a crash of Redis may have lost events that readers have seen."""
 
@@ -208,6 +210,7 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "members": MEMBERS,
         "failures": FAILURES,
         "most_failures": str(MOST_FAILURES),
+        "small_group": str(SMALL_GROUP),
         "waiters": WAITERS,
         "waiter_ms": str(WAITER_MS),
         "abandoned": ABANDONED,

@@ -54,6 +54,7 @@ if outcome == 'waiting' then
   redis.call('ZADD', KEY.waiters, now + KEY.waiter_ms, id)
   -- They have ended meanwhile, or a crash of Redis has lost some of them: then the job makes them again.
   local g = counted_group(value)
+  tell_parent_all(value, g, now)
   if g.done or g.total < g.expected then wake(id, value, now) end
 elseif outcome == 'retrying' then
   count(now, 'retried ' .. r[3] .. ' ' .. code_of(value), 1)

@@ -23,17 +23,25 @@ local function wake(id, group, now)
 end
 
 -- Tells the log of a job that waits for a group how that is: each change of a small one, of a large one some.
--- child: the inside of a JSON object about the one that has changed
-local function tell_parent(group, g, now, child)
+local function tell_parent(group, g, now, id, kind, status, member)
   local r = read(g.parent, 'status', 'waiting_for', 'attempt')
   if r[1] ~= 'running' or r[2] ~= group then return end
-  if g.expected > 100 and not g.done and now - g.told_at < 250 then return end
+  if g.expected > tonumber(KEY.small_group) and not g.done and now - g.told_at < 250 then return end
   redis.call('HSET', KEY.group .. group, 'told_at', now)
   local fraction = g.base + g.span * g.ended / math.max(1, g.expected)
   local fields = string.format('"fraction":%.6g,"step":%s,"current":%d,"total":%d', fraction, g.step, g.ended, g.expected)
   redis.call('HSET', KEY.job .. g.parent, 'progress', '{' .. fields .. '}')
-  local more = ',"children":{' .. table.concat(g.states, ',') .. '},"child":{' .. child .. '}'
+  local more = ',"children":{' .. table.concat(g.states, ',') .. '},"child":{"job":"' .. id .. '","kind":"' .. kind
+    .. '","status":"' .. status .. '","index":' .. member .. '}'
   write(g.parent, now, r[3], {'progress', fields .. more .. leave_room(g.parent, now, 'if needed')})
+end
+
+-- The same for all that has happened before it waited.
+local function tell_parent_all(group, g, now)
+  for _, id in ipairs(redis.call('ZRANGE', KEY.members .. group, 0, KEY.small_group - 1)) do
+    local r = read(id, 'kind', 'status', 'member')
+    if r[1] and r[2] ~= 'queued' then tell_parent(group, g, now, id, r[1], r[2], r[3]) end
+  end
 end
 
 -- A job of a group has another status: however many there are, this costs the same.
@@ -49,9 +57,7 @@ local function count_in_group(group, id, kind, from, to)
     redis.call('RPUSH', KEY.failures .. group, '{"job":"' .. id .. '","kind":"' .. kind .. '","error":' .. (r[1] or 'null') .. '}')
   end
   local g = counted_group(group)
-  if g.parent then
-    tell_parent(group, g, now, '"job":"' .. id .. '","kind":"' .. kind .. '","status":"' .. to .. '","index":' .. r[3])
-  end
+  if g.parent then tell_parent(group, g, now, id, kind, to, r[3]) end
   if g.done and ENDED[to] then
     redis.call('HSET', key, 'finished_at', now)
     for _, kept in ipairs({KEY.group, KEY.members, KEY.failures}) do redis.call('EXPIRE', kept .. group, r[2]) end

@@ -13,7 +13,6 @@ Record = dict[str, str]
 Scores = dict[str, float]
 
 STATES: Final = ("queued", "running", "retrying", "succeeded", "failed", "cancelled")
-SMALL: Final = 100
 TOLD_MS: Final = 250
 
 
@@ -110,7 +109,7 @@ class Groups(ABC):
         job = self.jobs.get(record["parent"], {})
         if job.get("status") != "running" or job.get("waiting_for") != group:
             return
-        if counted.expected > SMALL and not counted.done and now - int(record.get("told_at", 0)) < TOLD_MS:
+        if counted.expected > keys.SMALL_GROUP and not counted.done and now - int(record.get("told_at", 0)) < TOLD_MS:
             return
         record["told_at"] = str(now)
         fraction = float(record["base"]) + float(record["span"]) * counted.ended / max(1, counted.expected)
@@ -129,8 +128,15 @@ class Groups(ABC):
         job["waiting_for"] = group
         self.leases.pop(job["id"], None)
         self.waiters[job["id"]] = now + keys.WAITER_MS
+        self._tell_parent_all(group, now)
         self._wake_if_due(job["id"], group, now)
         return int(job["last_seq"])
+
+    def _tell_parent_all(self, group: str, now: int) -> None:
+        for job_id in self.placed(group)[: keys.SMALL_GROUP]:
+            child = self.jobs.get(job_id)
+            if child and child["status"] != "queued":
+                self._tell_parent(group, self.counted_group(group), now, child)
 
     def _wake_if_due(self, job_id: str, group: str, now: int) -> None:
         counted = self.counted_group(group)

@@ -14,12 +14,16 @@
  *   channel?: string, rollback_to?: number, worker?: string, level?: string, message?: string|null, result?: any,
  *   error?: Failure, reason?: string, delay_s?: number, lost_from?: number, lost_to?: number, name?: string,
  *   media_type?: string, size?: number, url?: string, fraction?: number|null, step?: string|null,
- *   current?: number|null, total?: number|null, eta_s?: number|null}} JobEvent */
+ *   current?: number|null, total?: number|null, eta_s?: number|null,
+ *   children?: Record<Status, number>, child?: Child}} JobEvent */
+
+/** A job's child that has begun or ended; `index` is its place in its step.
+ * @typedef {{job: string, kind: string, status: Status, index: number}} Child */
 
 /** @typedef {{id: string, kind: string, status: Status, queue: string, priority: number, attempt: number,
  *   max_attempts: number, progress: Progress|null, result: any, error: Failure|null, metadata: Record<string, any>,
  *   created_at: string, started_at: string|null, finished_at: string|null, last_seq: number, retry_of: string|null,
- *   hint: string|null, queue_position: number|null, links: Record<string, string>}} Job */
+ *   parent: string|null, batch: string|null, hint: string|null, queue_position: number|null, links: Record<string, string>}} Job */
 
 /** A file that was uploaded; `size` in bytes.
  * @typedef {{id: string, name: string, media_type: string, size: number, sha256: string, created_at: string,

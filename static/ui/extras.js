@@ -41,16 +41,18 @@ export class Extras {
   }
 
   /** @param {Job} job */
-  showDetails({ id, kind, queue, created_at: made, retry_of: source }) {
+  showDetails({ id, kind, queue, created_at: made, retry_of: source, parent }) {
     if (!this.#details.hidden) return;
     this.#details.hidden = false;
     const line = watchLine(this.#base, id, this.#isKeyed());
+    const above = parent && h('a', { href: `?job=${parent}`, 'data-route': true }, parent);
     const first = source && h('a', { href: `?job=${source}`, 'data-route': true }, source);
     const rows = {
       Id: h('code', {}, id),
       Kind: kind,
       Queue: queue,
       Submitted: new Date(made).toLocaleString(),
+      'Part of': above,
       'Run again from': first,
     };
     const shown = Object.entries(rows).filter(([, value]) => value);

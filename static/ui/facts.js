@@ -13,6 +13,8 @@ export class Facts {
   #firstToken = 0;
   #lastToken = 0;
   #again = 0;
+  /** Attempts that only went on, after the job had waited for its children: none was lost for them. */ #continued = 0;
+  #failed = true;
   /** How much later this machine's clock shows a time than the server's: the least that was ever seen. */ #skew =
     Infinity;
 
@@ -22,7 +24,9 @@ export class Facts {
     if (Number.isNaN(at)) return;
     this.#skew = Math.min(this.#skew, Date.now() - at);
     if (event.type === 'queued') this.#submitted = at;
-    if (event.type === 'started') [this.#started, this.#firstToken, this.#again] = [at, 0, 0];
+    if (event.type === 'started' && !this.#failed) this.#continued += 1;
+    else if (event.type === 'started') [this.#started, this.#firstToken, this.#again] = [at, 0, 0];
+    if (event.type === 'started' || event.type === 'retrying') this.#failed = event.type === 'retrying';
     if (event.type === 'token') [this.#firstToken, this.#lastToken] = [this.#firstToken || at, at];
     if (event.type === 'retrying') this.#again = at + (event.delay_s ?? 0) * 1000;
     if (ENDS.has(event.type)) this.#ended = at;
@@ -38,10 +42,11 @@ export class Facts {
    *  @param {import('../jobcast/types.js').Job|null} job */
   words(followed, job) {
     const usage = followed.result?.usage?.completion_tokens;
+    const attempt = followed.attempt - this.#continued;
     const writing_ms = this.#lastToken - this.#firstToken;
     return [
       job?.kind,
-      followed.attempt > 1 && `attempt ${followed.attempt}${job ? ` of ${job.max_attempts}` : ''}`,
+      attempt > 1 && `attempt ${attempt}${job ? ` of ${job.max_attempts}` : ''}`,
       this.#time(followed.status),
       this.#firstToken > 0 &&
         this.#submitted > 0 &&

@@ -1,6 +1,7 @@
 /** One job as the page shows it, from its first event to its last. */
 
 import { Actions } from './actions.js';
+import { Children } from './children.js';
 import { announce, fill, h, setText, throttled } from './dom.js';
 import { Extras } from './extras.js';
 import { Facts } from './facts.js';
@@ -35,6 +36,7 @@ export class JobView {
   #texts = h('div', { class: 'outputs' });
   #facts = new Facts();
   #progress = new ProgressPart();
+  #children = new Children();
   #actions;
   #extras;
 
@@ -69,6 +71,7 @@ export class JobView {
       head,
       this.#notes,
       ...this.#progress.elements,
+      this.#children.element,
       this.#working,
       this.#texts,
       ...this.#extras.elements,
@@ -153,7 +156,7 @@ export class JobView {
 
   /** @param {JobEvent} event */
   #hear(event) {
-    for (const part of [this.#facts, this.#progress, this.#extras]) part.hear(event);
+    for (const part of [this.#facts, this.#progress, this.#children, this.#extras]) part.hear(event);
     if (event.type === 'started') this.#actions.cancelling = false;
     this.#renderSoon();
   }

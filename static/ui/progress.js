@@ -15,7 +15,8 @@ export class ProgressPart {
 
   /** @param {JobEvent} event */
   hear(event) {
-    if (event.type === 'started') this.#steps = [];
+    // One that goes on from a checkpoint has its steps behind it.
+    if (event.type === 'started' && !event.rollback_to) this.#steps = [];
     if (event.type === 'progress' && event.step && this.#steps.at(-1) !== event.step) this.#steps.push(event.step);
   }
 

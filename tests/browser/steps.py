@@ -19,7 +19,7 @@ def slow_speech(live: Live, *, pieces: int = 60, pause_s: float = 0.03, **fields
 
 def chip(page: Page) -> Locator:
     """The status of the job that is looked at."""
-    return page.locator(".chip")
+    return page.locator(".job-line .chip")
 
 
 def output(page: Page) -> Locator:

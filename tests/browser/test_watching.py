@@ -199,3 +199,18 @@ async def test_coming_back_from_another_page_goes_on(page: Page, live: Live) -> 
         await expect(chip(page)).to_have_text("Running")
     await ends(page)
     assert await shown_text(page) == live.said(job_id)
+
+
+async def test_the_children_of_a_job_are_shown_and_lead_to_theirs(page: Page, live: Live) -> None:
+    beside = [{"kind": "speak", "input": {"pieces": [f"child {number}"]}} for number in range(2)]
+    parent = live.submit("workflow", {"steps": [{"name": "beside", "parallel": beside}]})
+    await open_job(page, parent)
+    await ends(page)
+    children = page.get_by_role("region", name="Children")
+    await expect(children.get_by_role("listitem")).to_have_text(["speak 1Succeeded", "speak 2Succeeded"])
+    await expect(page.locator(".facts")).not_to_contain_text("attempt")
+    await children.get_by_role("link", name="speak 2").click()
+    await expect(output(page)).to_have_text("child 1")
+    await page.locator("summary", has_text="Details").click()
+    await page.get_by_role("link", name=parent).click()
+    await expect(children).to_be_visible()

@@ -170,6 +170,17 @@ def test_one_whose_children_have_all_ended_before_it_waits_is_woken_at_once(back
     assert backend.begin(family.parent).answer == "ok"
 
 
+def test_of_what_was_before_it_waited_its_log_is_told_then(backend: Backend) -> None:
+    family = Family(backend, 3)
+    one, other, _ = family.children
+    backend.begin(one)
+    backend.finish(one, 1, "succeeded", "1")
+    backend.begin(other)
+    family.wait()
+    told = [event.data["child"] for event in backend.log(family.parent, 3).events]
+    assert [(child["job"], child["status"]) for child in told] == [(one, "succeeded"), (other, "running")]
+
+
 def test_one_whose_children_are_lost_is_woken_to_make_them_again(backend: Backend) -> None:
     family = Family(backend, 1)
     family.open(1)
