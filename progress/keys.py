@@ -32,6 +32,8 @@ and queues, and the channel of its events. Schedules are all in the first one.
 | unsettled | string | epoch ms until which holders may write again what a crash of Redis has lost | SETTLE_MS |
 | line:KIND | sorted set | jobs that wait for others of their kind, by their place in their queue | while not empty |
 | lines | set | kinds that have such a line | while not empty |
+| turn:NAME | string | epoch ms at which the next turn is at what has a rate | until then |
+| pause:NAME | string | epoch ms until which something is to be left alone | until then |
 | figures | hash | counts of what has happened, by name, kind and label: see progress/figures.py | for ever |
 | figures:PART | hash | the same of one part of an hour | FIGURES_TTL_S |
 | codes | set | codes of errors that the figures tell apart | for ever |
@@ -78,6 +80,8 @@ FIGURES: Final = f"{PREFIX}figures"
 FIGURES_PART: Final = f"{FIGURES}:"
 CODES: Final = f"{PREFIX}codes"
 LINE: Final = f"{PREFIX}line:"
+TURN: Final = f"{PREFIX}turn:"
+PAUSE: Final = f"{PREFIX}pause:"
 LINES: Final = f"{PREFIX}lines"
 LIVE: Final = f"{PREFIX}live:"
 ACTIVITY: Final = f"{PREFIX}activity"
@@ -192,6 +196,8 @@ def lua_words(partition: int | None = None) -> dict[str, str]:
         "settle_ms": str(SETTLE_MS),
         "room": str(ROOM),
         "line": LINE,
+        "turn": TURN,
+        "pause": PAUSE,
         "lines": LINES,
         "figures": FIGURES,
         "figures_part": FIGURES_PART,

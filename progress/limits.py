@@ -1,8 +1,11 @@
 """How much may be done at once, and how often, as settings say it. Values only, no I/O."""
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
+_RATE: Final = re.compile(r"(\d{1,6})/([smh])(?:\+(\d{1,6}))?")
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
 
@@ -29,3 +32,33 @@ def counts(text: str) -> dict[str, int]:
         if not count.isdecimal() or int(count) == 0:
             raise ValueError(f"{kind}: {count!r} is no whole number above 0")
     return {kind: int(count) for kind, count in pairs(text).items()}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often something may be done: with so many ms between two times, and ``burst`` times at once after a rest."""
+
+    every_ms: float
+    burst: int = 1
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def rates(text: str) -> dict[str, Rate]:
+    """``kind=5/s,model:NAME=100/m+10``: how often, and after the + how many at once. Kinds come as ``kind:NAME``.
+
+    Raises:
+        ValueError: something is no rate.
+    """
+    found: dict[str, Rate] = {}
+    for name, value in pairs(text).items():
+        told = _RATE.fullmatch(value)
+        if told is None or int(told[1]) == 0 or told[3] == "0":
+            raise ValueError(f"{name}: {value!r} is no rate, as 10/s, 100/m or 5/s+20 are")
+        if not (_NAME.fullmatch(name) or name.removeprefix("model:") not in ("", name)):
+            raise ValueError(f"{name!r} is neither the name of a kind nor model: and the name of a model")
+        full = name if name.startswith("model:") else f"kind:{name}"
+        found[full] = Rate(_UNITS_MS[told[2]] / int(told[1]), int(told[3] or 1), value)
+    return found

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     priority_aging_s: float = Field(
         600, ge=0, description="a job that has waited for this long counts as one step more urgent; 0: never"
     )
+    rate_limits: Annotated[dict[str, limits.Rate], NoDecode] = Field(
+        default_factory=dict, description="how often all workers together begin jobs of a kind, or ask a model"
+    )
     running_limits: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict, description="how many jobs of a kind run at once: `kind=4` pairs, comma-separated"
     )
@@ -145,6 +148,11 @@ class Settings(BaseSettings):
         if len({name for name, _, _ in pairs}) < len(pairs):
             raise ValueError("two pairs have the same name")
         return {name: key for name, _, key in pairs}
+
+    @field_validator("rate_limits", mode="before")
+    @classmethod
+    def _rates(cls, value: Any) -> Any:
+        return limits.rates(value) if isinstance(value, str) else value
 
     @field_validator("running_limits", mode="before")
     @classmethod

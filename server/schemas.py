@@ -223,6 +223,7 @@ class KindLimits(BaseModel):
     timeout_s: float | None
     max_input_bytes: int
     running: int | None = Field(description="How many run at once")
+    rate: str | None = Field(description="How often one may begin")
 
 
 class KindView(BaseModel):
@@ -238,11 +239,13 @@ class KindView(BaseModel):
     @classmethod
     def of(cls, kind: Kind, settings: Settings) -> "KindView":
         """A kind as clients see it."""
+        rate = settings.rate_limits.get(f"kind:{kind.name}")
         limits = KindLimits(
             max_attempts=kind.max_attempts or settings.max_attempts,
             timeout_s=kind.timeout_s,
             max_input_bytes=settings.max_input_bytes,
             running=settings.running_limits.get(kind.name),
+            rate=str(rate) if rate else None,
         )
         return cls(
             name=kind.name,

@@ -25,6 +25,8 @@ from progress.jobs import MAX_LEVELS, Job, Json, too_deep
 from progress.publisher import Committer, Publisher
 from progress.settings import Settings
 from progress.storage import open_storage
+from progress.turns import Turns
+from tasks import turns
 from tasks.drain import drain
 from tasks.errors import TaskError
 from tasks.family import Children
@@ -68,6 +70,7 @@ class Runner:
         self.claims = Claims(
             self.executor, lease_ms=self.lease_ms, holder=Holder.here(), limits=settings.running_limits
         )
+        self.turns = Turns(self.executor, settings.rate_limits)
         self.committer = Committer(self.executor)
         self.keeper = Keeper(self.claims, lease_s=settings.lease_s, let_go=drain.is_over, give_up=self._give_up)
         self._running: dict[Publisher, Job] = {}
@@ -151,6 +154,7 @@ class Runner:
         )
         task_progress.family = Children(self.executor, self._queue, self.settings, job, lambda: publisher.over)
         try:
+            turns.begin(job.kind, self.turns, task_progress)
             value = as_result(kind.function(kind.validate(job.input), task_progress))
             if task_progress.told and isinstance(publisher.over, AttemptReleased | AttemptTimeout):
                 # It has looked, was told to stop, and did: what it returns is not the whole. (Of a cancelled job the
@@ -271,4 +275,5 @@ def runner(settings: Settings) -> Runner:
         if made is None:
             _runners.clear()
             made = _runners[os.getpid()] = Runner(settings)
+            turns.shared = made.turns
         return made

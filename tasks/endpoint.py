@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import httpx
 
-from tasks.chat import garbage, listed_models, refusal
+from tasks import turns
+from tasks.chat import garbage, listed_models, refusal, retry_after_s
 from tasks.errors import ModelError
 from tasks.line import Line
 
@@ -69,6 +70,9 @@ class Endpoint:
             httpx.HTTPError: what ``line.errors`` says as a ModelError.
         """
         line.check()
+        name = f"model:{body.get('model') or ''}" if body else ""
+        if name and turns.shared:
+            turns.shared.take(name, line.wait)
         request = self._http.build_request(
             method,
             f"{self._url}{path}",
@@ -77,7 +81,11 @@ class Endpoint:
             headers={"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"},
             extensions={"trace": line.trace},
         )
-        return self._http.send(request, stream=True)
+        response = self._http.send(request, stream=True)
+        if name and turns.shared and response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            asked_s = retry_after_s(response.headers)
+            turns.shared.pause(name, turns.PAUSE_S if asked_s is None else min(asked_s, turns.LONGEST_PAUSE_S))
+        return response
 
     def pick_model(self, line: Line, pick: Pick) -> str:
         """What ``pick`` takes of the models that the server lists.

@@ -65,6 +65,7 @@ class Line:
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
+        self._gone = threading.Event()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Hears from httpx what becomes of the request (its ``trace`` extension), and keeps the socket."""
@@ -78,6 +79,12 @@ class Line:
         with self._lock:
             self.aborted = True
             self._break_if_aborted()
+        self._gone.set()
+
+    def wait(self, seconds: float) -> None:
+        """Waits before something is sent. Raises ModelError ``model_aborted`` as soon as the request is."""
+        self._gone.wait(seconds)
+        self.check()
 
     def _break_if_aborted(self) -> None:
         if self.aborted and self._socket is not None:

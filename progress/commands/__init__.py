@@ -59,6 +59,7 @@ from progress.commands.jobs import (
 from progress.commands.logs import LOG_PAGE, LOG_PAGE_BYTES, LogPage, ReadHeads, ReadLog, Watched
 from progress.commands.schedules import Agenda, DeleteSchedule, PutSchedule, RanSchedule, ReadSchedules, SetSchedule
 from progress.commands.spread import Spread
+from progress.commands.turns import Pause, TakeTurn, Turn
 from progress.commands.workers import (
     Age,
     Bury,
@@ -116,6 +117,7 @@ __all__ = [
     "Opened",
     "Outcome",
     "Part",
+    "Pause",
     "Put",
     "PutBackDeliveries",
     "PutSchedule",
@@ -141,7 +143,9 @@ __all__ = [
     "Spread",
     "Sweep",
     "TakeDeliveries",
+    "TakeTurn",
     "Tried",
+    "Turn",
     "VectorPage",
     "Waiting",
     "Watched",

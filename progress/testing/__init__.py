@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from progress.commands import Command
 from progress.errors import StoreUnavailable
 from progress.listener import Batch
-from progress.testing import attempts, collections, deliveries, group_scripts, jobs, schedules, workers
+from progress.testing import attempts, collections, deliveries, group_scripts, jobs, schedules, turns, workers
 from progress.testing.keyspace import Keyspace
 
 __all__ = ["Memory", "MemoryListener"]
@@ -36,6 +36,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
         ),
         *(workers.sweep, workers.waiting, workers.worker_seen, workers.health, workers.holders, workers.bury),
         *(workers.ahead, workers.figures, workers.age),
+        *(turns.take_turn, turns.pause),
         *(deliveries.take_deliveries, deliveries.settle_delivery, deliveries.put_back_deliveries),
         *(deliveries.redeliver, deliveries.read_deliveries),
         *(collections.put_vectors, collections.read_collection, collections.read_vectors),

@@ -51,6 +51,8 @@ class Keyspace(Groups):
         self.codes: set[str] = set()
         self.schedules: dict[str, Record] = {}
         self.lines: dict[str, Scores] = {}
+        self.turns: dict[str, float] = {}
+        self.pauses: dict[str, int] = {}
         self.deliveries: Scores = {}
         self.tries: dict[str, list[str]] = {}
         self.run_id = "00000001"

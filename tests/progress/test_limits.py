@@ -2,7 +2,7 @@
 
 import pytest
 
-from progress.limits import counts
+from progress.limits import Rate, counts, rates
 from progress.settings import Settings
 
 
@@ -34,3 +34,27 @@ def test_a_cluster_has_no_limits() -> None:
             broker_url="redis://broker:6379",
             running_limits="image=4",
         )
+
+
+def test_rates_are_of_kinds_and_of_models() -> None:
+    assert rates("generate=5/s, model:org/m:1=120/m+10") == {
+        "kind:generate": Rate(200, 1, "5/s"),
+        "model:org/m:1": Rate(500, 10, "120/m+10"),
+    }
+    assert rates("a=2/h")["kind:a"].every_ms == 1_800_000
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a=5", "a: '5' is no rate, as 10/s"),
+        ("a=0/s", "is no rate"),
+        ("a=1/s+0", "is no rate"),
+        ("a=1/d", "is no rate"),
+        ("A b=1/s", "neither the name of a kind"),
+        ("model:=1/s", "neither the name of a kind"),
+    ],
+)
+def test_what_is_no_rate_is_refused_with_its_name(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        rates(text)

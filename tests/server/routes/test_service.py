@@ -25,8 +25,20 @@ async def test_kinds_say_what_can_be_submitted(api: Api) -> None:
     status, found = await asked(api, "/v1/kinds")
     bounded, echo = found["kinds"]
     assert (status, bounded["name"], echo["name"]) == (200, "bounded", "echo")
-    assert bounded["limits"] == {"max_attempts": 7, "timeout_s": 9.0, "max_input_bytes": 1_048_576, "running": None}
-    assert echo["limits"] == {"max_attempts": 3, "timeout_s": None, "max_input_bytes": 1_048_576, "running": None}
+    assert bounded["limits"] == {
+        "max_attempts": 7,
+        "timeout_s": 9.0,
+        "max_input_bytes": 1_048_576,
+        "running": None,
+        "rate": None,
+    }
+    assert echo["limits"] == {
+        "max_attempts": 3,
+        "timeout_s": None,
+        "max_input_bytes": 1_048_576,
+        "running": None,
+        "rate": None,
+    }
     assert echo["input_schema"]["required"] == ["text"]
     assert (echo["title"], echo["description"], echo["queue"]) == ("Echo", "Says it.", "llm")
 
