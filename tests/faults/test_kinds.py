@@ -64,8 +64,8 @@ def parts(live: Live, job_id: str) -> list[Path]:
 
 
 def counted(live: Live, job_id: str, attempt: int) -> list[int]:
-    """What an attempt has counted so far."""
-    events = live.events(job_id, types="progress")
+    """What an attempt has counted so far of its work. A file is read anew by each attempt."""
+    events = [event for event in live.events(job_id, types="progress") if event.get("step") != "reading"]
     return [event["current"] for event in events if "current" in event and event["attempt"] == attempt]
 
 
