@@ -1,4 +1,4 @@
-"""How much may be done at once, and how often, as settings say it. Values only, no I/O."""
+"""Where jobs of a kind wait, how many run, and how often one begins, as settings say it. Values only, no I/O."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Final
 
 _RATE: Final = re.compile(r"(\d{1,6})/([smh])(?:\+(\d{1,6}))?")
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000}
+_QUEUE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
 
@@ -22,6 +23,14 @@ def pairs(text: str) -> dict[str, str]:
     if len(found) < len(parts):
         raise ValueError("two pairs have the same name")
     return found
+
+
+def queues(text: str) -> dict[str, str]:
+    """``kind=queue,other=queue``. Raises ValueError."""
+    for kind, queue in pairs(text).items():
+        if not _QUEUE.fullmatch(queue):
+            raise ValueError(f"{kind}: {queue!r} is no name of a queue")
+    return pairs(text)
 
 
 def counts(text: str) -> dict[str, int]:

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     priority_aging_s: float = Field(
         600, ge=0, description="a job that has waited for this long counts as one step more urgent; 0: never"
     )
+    routes: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description="queues of kinds, in the place of their own: `kind=queue` pairs"
+    )
     rate_limits: Annotated[dict[str, limits.Rate], NoDecode] = Field(
         default_factory=dict, description="how often all workers together begin jobs of a kind, or ask a model"
     )
@@ -148,6 +151,11 @@ class Settings(BaseSettings):
         if len({name for name, _, _ in pairs}) < len(pairs):
             raise ValueError("two pairs have the same name")
         return {name: key for name, _, key in pairs}
+
+    @field_validator("routes", mode="before")
+    @classmethod
+    def _routes(cls, value: Any) -> Any:
+        return limits.queues(value) if isinstance(value, str) else value
 
     @field_validator("rate_limits", mode="before")
     @classmethod

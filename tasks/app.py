@@ -13,7 +13,7 @@ from kombu.entity import Queue
 from progress.errors import InvalidSettings
 from progress.settings import Settings, current
 from tasks.broker import Amqp, is_redis, kombu_url, transport, transport_options
-from tasks.registry import DEFAULT_QUEUE, kinds
+from tasks.registry import DEFAULT_QUEUE, kinds, route
 
 BUILT_IN: Final = (
     "tasks.generate",
@@ -43,10 +43,10 @@ _WORKER: Final = {
 
 
 def load_kinds(settings: Settings) -> None:
-    """Imports every module of tasks, so that their kinds are known.
+    """Imports every module of tasks, so that their kinds are known, and puts those into other queues that are to be.
 
     Raises:
-        InvalidSettings: JOBCAST_TASKS names a module that there is not.
+        InvalidSettings: JOBCAST_TASKS names a module that there is not, or JOBCAST_ROUTES such a kind.
     """
     for module in (*BUILT_IN, *settings.tasks):
         try:
@@ -56,6 +56,10 @@ def load_kinds(settings: Settings) -> None:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise
             raise InvalidSettings(f"JOBCAST_TASKS: there is no module {module!r} to import from here") from None
+    for kind, queue in settings.routes.items():
+        if kind not in kinds():
+            raise InvalidSettings(f"JOBCAST_ROUTES: there is no kind {kind!r}; there are {', '.join(sorted(kinds()))}")
+        route(kind, queue)
 
 
 def queue_names() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -107,6 +107,11 @@ def job(
         return function
 
     return register
+
+
+def route(name: str, queue: str) -> None:
+    """Lets jobs of a kind wait elsewhere than the kind says. Raises KeyError where there is no such kind."""
+    _kinds[name] = replace(_kinds[name], queue=queue)
 
 
 def kinds() -> dict[str, Kind]:

@@ -193,3 +193,16 @@ def test_without_any_node_that_is_said_of_each_command(cluster: RedisCluster) ->
     new = CreateJob(NewJob("generate", {}, "llm"), LIFETIMES)
     assert [type(answer) for answer in executor.run_many([new, new])] == [StoreUnavailable] * 2
     executor.close()
+
+
+def test_figures_are_those_of_all_partitions_and_turns_those_of_a_name(backend: Backend) -> None:
+    for job_id in in_all(backend):
+        backend.begin(job_id)
+    found = backend.run(commands.ReadFigures(("generate",)))
+    assert found.jobs["generate", "running"] == keys.PARTITIONS
+    assert found.ever["submitted generate "] == found.recent["submitted generate "] == keys.PARTITIONS
+    for name in ("model:a", "model:b", "kind:c"):
+        first, second = (backend.run(commands.TakeTurn(name, 60_000)) for _ in range(2))
+        assert second.at - first.at == 60_000
+        backend.run(commands.Pause(name, 600_000))
+        assert backend.run(commands.TakeTurn(name)).wait_s > 500

@@ -2,7 +2,7 @@
 
 import pytest
 
-from progress.limits import Rate, counts, rates
+from progress.limits import Rate, counts, queues, rates
 from progress.settings import Settings
 
 
@@ -58,3 +58,9 @@ def test_rates_are_of_kinds_and_of_models() -> None:
 def test_what_is_no_rate_is_refused_with_its_name(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         rates(text)
+
+
+def test_routes_are_pairs_of_a_kind_and_a_queue() -> None:
+    assert queues("score=batch, generate=llm.fast") == {"score": "batch", "generate": "llm.fast"}
+    with pytest.raises(ValueError, match="score: 'a b' is no name of a queue"):
+        queues("score=a b")

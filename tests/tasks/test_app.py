@@ -17,6 +17,7 @@ from tasks.app import (
     queue_names,
 )
 from tasks.broker import transport_options
+from tasks.registry import kinds, route
 from tests.support.api import settings
 
 REDIS = "redis://localhost:6379/0"
@@ -124,3 +125,17 @@ def test_a_module_that_there_is_not_stops_the_start_with_its_name() -> None:
 def test_what_a_module_itself_misses_is_told_as_it_is() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         load_kinds(settings(tasks=("tests.support.broken_kinds",)))
+
+
+def test_a_kind_waits_where_the_settings_say() -> None:
+    load_kinds(settings())
+    before = kinds()["generate"].queue
+    try:
+        load_kinds(settings(routes={"generate": "batch"}))
+        assert kinds()["generate"].queue == "batch"
+        assert "batch" in queue_names()
+        assert "batch" in {queue.name for queue in configured()["task_queues"]}
+    finally:
+        route("generate", before)
+    with pytest.raises(InvalidSettings, match="JOBCAST_ROUTES: there is no kind 'nope'; there are"):
+        load_kinds(settings(routes={"nope": "batch"}))
