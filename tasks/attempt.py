@@ -150,8 +150,8 @@ class Runner:
             max_attempts=job.max_attempts,
             files=self.storage,
             job_id=job.id,
-            collections=self.collections,
         )
+        task_progress.collections = self.collections
         task_progress.family = Children(self.executor, self._queue, self.settings, job, lambda: publisher.over)
         try:
             turns.begin(job.kind, self.turns, task_progress)

@@ -68,10 +68,9 @@ class Progress:
         resumed: what earlier attempts have left.
         files: where files and artifacts are kept. A worker gives its own; a script that needs some gives one, too.
         job_id: whose artifacts these are.
-        collections: where vectors are kept; as ``files``.
     """
 
-    def __init__(  # noqa: PLR0913  # each is one thing that a worker gives
+    def __init__(
         self,
         sink: Sink,
         *,
@@ -80,15 +79,15 @@ class Progress:
         max_attempts: int = 1,
         files: Storage | None = None,
         job_id: str = "script",
-        collections: Collections | None = None,
     ) -> None:
         self._sink = sink
         self._storage = files
-        self._collections = collections
         self.job_id = job_id
         self.pace = Pace()
         self.family: Family | None = None
         """Where children run, for ``gather``: a worker gives one; a script that needs one sets it."""
+        self.collections: Collections | None = None
+        """Where vectors are kept; the same."""
         self._state = resumed.state if resumed else None
         self.told = False
         self.resumed = resumed
@@ -256,12 +255,12 @@ class Progress:
 
     def collection(self, name: str) -> Collection:
         """A collection of vectors, also one that is not there yet. Its methods wait while Redis is away."""
-        if self._collections is None:
+        if self.collections is None:
             raise LookupError(
                 "there is nowhere to keep vectors here: give some, as in "
-                "Progress(sink, collections=Collections(…)) with Collections from progress.collections"
+                "progress.collections = Collections(…) with Collections from progress.collections"
             )
-        return self._collections.open(name, self._check)
+        return self.collections.open(name, self._check)
 
     def _check(self) -> None:
         if self._sink.over:

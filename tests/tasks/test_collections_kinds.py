@@ -53,7 +53,9 @@ class Bench:
     def progress(self, resumed: Resumed | None = None) -> Progress:
         self.sink = ListSink()
         collections = Collections(self.memory.executor, most_bytes=self.most_bytes, ttl_s=60)
-        return Progress(self.sink, files=self.storage, job_id=JOB, collections=collections, resumed=resumed)
+        made = Progress(self.sink, files=self.storage, job_id=JOB, resumed=resumed)
+        made.collections = collections
+        return made
 
     def embed(self, texts: list[str] | None = None, resumed: Resumed | None = None, **more: Any) -> EmbedResult:
         given = {"collection": "c", **({} if texts is None else {"texts": texts}), **more}
@@ -332,7 +334,7 @@ def test_a_worker_without_numpy_says_what_to_install(bench: Bench, monkeypatch: 
 
 
 def test_where_vectors_are_kept_must_be_told() -> None:
-    with pytest.raises(LookupError, match="collections="):
+    with pytest.raises(LookupError, match=r"progress\.collections = "):
         Progress(ListSink()).collection("c")
 
 
