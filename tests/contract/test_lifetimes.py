@@ -1,7 +1,17 @@
 """What an ended job leaves in a real server: nothing that stays for ever."""
 
 from progress import keys
-from progress.commands import CreateJob, DeleteJob, Heartbeat, LongWaiting, Outcome, WorkerSeen
+from progress.commands import (
+    CreateJob,
+    DeleteJob,
+    Heartbeat,
+    LongWaiting,
+    Outcome,
+    SettleDelivery,
+    TakeDeliveries,
+    Tried,
+    WorkerSeen,
+)
 from progress.connect import RedisExecutor
 from progress.jobs import NewJob
 from tests.support.backend import ERROR, LEASE_MS, LIFETIMES, checkpoint, keys_without_ttl, on_redis, token
@@ -26,6 +36,9 @@ def test_no_key_of_an_ended_job_is_without_a_ttl(executor: RedisExecutor, redis_
         store.finish(job_id, 1, outcome, ERROR, attempt=2)
         store.run(Heartbeat(LEASE_MS, ((store.claim(job_id, 2), 0),)))
         store.cancel(job_id)
+    store.ended(webhook="https://example.com/")
+    (due,) = store.run(TakeDeliveries(LEASE_MS, 10))
+    store.run(SettleDelivery(due.job_id, due.claim, Tried(204, None, 1)))
     store.cancel(store.create(delay_s=60))
     store.run(DeleteJob(store.create()))
     store.run(WorkerSeen("w", ("llm",)))
