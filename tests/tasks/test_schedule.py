@@ -14,6 +14,7 @@ from progress.errors import StoreUnavailable
 from progress.jobs import NewJob
 from progress.schedules import InvalidTiming, Schedule, Timing, work_of
 from tasks import registry, schedule
+from tasks.app import load_kinds
 from tasks.progress import Progress
 from tasks.registry import job
 from tasks.schedule import built_in, scheduled
@@ -31,6 +32,7 @@ class Needs(BaseModel):
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is noted here is noted for one test."""
+    load_kinds(settings())  # now, or what they come with would be noted in the middle of a test
     monkeypatch.setattr(schedule, "_routines", {})
     yield
     for name in ("tidy", "needy"):
