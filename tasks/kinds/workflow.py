@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from progress.jobs import Json
 from tasks.children import Child
+from tasks.fields import FORMAT, FileId, Place, files_in
 from tasks.progress import Progress
 from tasks.references import NAME, References, resolved
 from tasks.registry import job, kinds
@@ -21,7 +22,13 @@ class Step(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Annotated[str, Field(min_length=1, max_length=64, description="One of GET /v1/kinds")]
-    input: Annotated[Json, Field(description="As for the kind; `${NAME.path}` stands for a value of an earlier step")]
+    # That files may be named in it is told by the name of their format: see Kind.takes_files.
+    input: Annotated[
+        Json,
+        Field(
+            description=f"As for the kind, files ({FORMAT}) too; `${{NAME.path}}` stands for a value of an earlier step"
+        ),
+    ]
     name: Annotated[str | None, Field(pattern=NAME)] = None
     max_attempts: Annotated[int | None, Field(ge=1, le=100)] = None
     timeout_s: Annotated[float | None, Field(gt=0, le=24 * 3600)] = None
@@ -76,13 +83,21 @@ def _check(step: Step, where: str, known: set[str]) -> None:
     if kind is None:
         raise ValueError(f"{where}.kind: there is no kind {step.kind!r}; there are {', '.join(sorted(kinds()))}")
     try:
-        kind.validate(step.input)
+        for place, file_id in files_in(kind.validate(step.input)):
+            _put(step.input, place, file_id)
     except ValidationError as error:
         for complaint in error.errors():
             # What stands in the place of a value is only known once there is one.
             if not found.covers(complaint["loc"]):
                 field = ".".join(map(str, complaint["loc"]))
                 raise ValueError(f"{where}.input.{field}: {complaint['msg']}") from None
+
+
+def _put(inside: Any, place: Place, file_id: FileId) -> None:
+    """Lets an input tell that a text in it is a file, as a field of this type would."""
+    for part in place[:-1]:
+        inside = inside[part]
+    inside[place[-1]] = file_id
 
 
 class WorkflowResult(BaseModel):

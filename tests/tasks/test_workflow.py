@@ -6,12 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 import tasks.generate
+import tasks.kinds.score
 import tests.support.kinds  # noqa: F401  # registers kinds that need no model
+from progress.jobs import uuid7
 from tasks.family import InProcess
 from tasks.kinds.workflow import WorkflowInput, workflow
 from tasks.progress import PrintSink, Progress
+from tasks.registry import kinds
 
 assert tasks.generate
+assert tasks.kinds.score
 
 
 def speaking(*pieces: str, **fields: Any) -> dict[str, Any]:
@@ -64,6 +68,13 @@ def test_steps_side_by_side_make_a_list() -> None:
 def test_what_cannot_be_is_refused_at_submission(steps: list[Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         WorkflowInput(steps=steps)
+
+
+def test_files_in_inputs_of_steps_are_known() -> None:
+    file_id = uuid7()
+    steps = [speaking("a"), {"parallel": [{"kind": "score", "input": {"file": file_id}}]}]
+    found = kinds()["workflow"].files(WorkflowInput.model_validate({"steps": steps}))
+    assert found == [("steps.1.parallel.0.input.file", file_id)]
 
 
 def test_a_value_that_is_not_there_yet_may_stand_where_the_kind_wants_another_type() -> None:
