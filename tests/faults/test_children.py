@@ -19,7 +19,7 @@ PIECES: Final = 40
 @pytest.fixture(scope="module")
 def house() -> Iterator[Live]:
     """A Jobcast without workers."""
-    with Live(model=False, LEASE_S="2") as live:
+    with Live(model=False) as live:
         live.start_api()
         yield live
 
