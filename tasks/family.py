@@ -132,6 +132,8 @@ class Children:
             known = {place for place, _ in self._members(group)}
             asked = zip(children, kinds_of, strict=True)
             self._make([self._new(step, place, *one) for place, one in enumerate(asked) if place not in known])
+            # Also where all have ended by now: the log tells of them once the job waits.
+            raise AttemptWaits(group)
         found = self._ask(ReadGroup(group, beside=self._job.id))
         if found is None or found.ended < found.expected:
             raise AttemptWaits(group)
