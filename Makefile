@@ -19,11 +19,12 @@ up: $(VENV)/run.stamp ## Redis, workers, scheduler, API and page in this termina
 
 test: $(VENV)/dev.stamp tests/clients/node_modules/.stamp ## the whole suite, with branch coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m tests.lanes $(ARGS)
+	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
 unit: $(VENV)/dev.stamp ## the fast tests: no server, no worker, no browser
-	@$(BIN)/pytest -q -m "$(FAST)" $(ARGS)
+	@$(BIN)/python -m tests.lanes --unit -q -m "$(FAST)" $(ARGS)
 
 check: $(VENV)/dev.stamp ## lint, format, types, architecture
 	@$(BIN)/ruff check .

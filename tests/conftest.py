@@ -10,10 +10,16 @@ import pytest
 from hypothesis import settings
 
 from progress.connect import AsyncRedisExecutor, RedisExecutor
+from server import embedded
 from tests.support.live import Live, running
 from tests.support.machine import Stalls
 from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
+
+# Two lanes that start servers side by side find no port twice: see tests/lanes.py.
+_half = len(embedded.PORTS) // 2
+if lane := os.environ.get("TEST_LANE"):
+    vars(embedded)["PORTS"] = embedded.PORTS[_half:] if lane == "1" else embedded.PORTS[:_half]
 
 # The same examples each time, so that a failure is one of the change at hand. EXAMPLES=random looks for others.
 settings.register_profile("same", derandomize=True, database=None)

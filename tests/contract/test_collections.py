@@ -124,6 +124,7 @@ def test_what_was_found_is_kept_until_something_changes(backend: Backend) -> Non
     assert not books.keep(5, version_of(books), b"x" * (MOST_KEPT_BYTES + 1))
 
 
+@pytest.mark.slow
 def test_one_that_is_not_used_goes(backend: Backend) -> None:
     opened(backend, ttl_s=1).put("m", [Item("a", vector(1, 0))])
     books = opened(backend, ttl_s=1)

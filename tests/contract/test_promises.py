@@ -55,6 +55,7 @@ def play_often(make_site: Callable[[], Site], **options: Any) -> None:
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncounted")
 def test_the_promises_hold_on_the_twin() -> None:
     play_often(MemorySite, max_examples=60)

@@ -12,7 +12,7 @@ from tests.support.live import ROOT, Live, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-EXAMPLES = 40
+EXAMPLES = 25
 COMMAND = Path(sys.executable).with_name("schemathesis")
 
 

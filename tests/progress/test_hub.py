@@ -739,6 +739,7 @@ async def test_a_restart_of_redis_ends_no_stream(own_server: RedisServer) -> Non
         await real.close()
 
 
+@pytest.mark.slow
 async def test_a_flush_in_the_middle_of_a_stream_ends_it_as_lost(real: Real) -> None:
     job_id = real.store.started()
     with await real.hub.subscribe(job_id, 0) as subscription:

@@ -236,6 +236,7 @@ async def heard(socket: ClientConnection, mark: bytes) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 async def test_a_client_that_stops_reading_goes_on_by_its_cursor(
     api: Api, client: Client, slow: Client, writer: Writer
 ) -> None:

@@ -380,6 +380,7 @@ def test_an_attempt_that_another_has_overtaken_says_nothing(work: Work) -> None:
     assert work.types(job_ids[0]) == ["queued", "started", "cancelled"]
 
 
+@pytest.mark.slow
 def test_a_job_is_begun_once_redis_is_back(known_kinds: None, caplog: pytest.LogCaptureFixture) -> None:
     registry._kinds["echo"] = kind_of()
     with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:

@@ -85,6 +85,7 @@ def test_one_that_is_encrypted_with_no_password_is_read(tmp_path: Path, algorith
     assert [line.get("text", "").strip() for line in lines(path)] == ["", "The river rises in the hills. Page 1."]
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_soon_and_costs_this_process_nothing(tmp_path: Path, stalls: Stalls) -> None:
     data = pdfs.bomb()
     assert len(data) < 64 * 1024

@@ -210,6 +210,7 @@ async def test_it_takes_no_other_operation(api: Api) -> None:
         assert (await socket.closed())[0] == 1008
 
 
+@pytest.mark.slow
 async def test_a_record_that_goes_under_a_reader_is_no_such_job(api: Api) -> None:
     job_id = api.job()
     async with api.socket(one(job_id)) as socket:
