@@ -14,6 +14,7 @@ from progress.commands import (
     CollectionState,
     Command,
     KeepNeighbours,
+    ListCollections,
     PutVectors,
     ReadCollection,
     ReadNeighbours,
@@ -47,6 +48,10 @@ class Collections:
         self._executor = executor
         self._most_bytes = most_bytes
         self._ttl_s = ttl_s
+
+    def names(self, check: Callable[[], None] = lambda: None) -> list[str]:
+        """Of all collections, sorted. ``check`` as in ``open``."""
+        return waited(self._executor, ListCollections(), check)
 
     def open(self, name: str, check: Callable[[], None] = lambda: None) -> "Collection":
         """A collection, also one that is not there yet.
@@ -130,11 +135,16 @@ class Collection:
         return self._run(ReadNeighbours(self.name, k, version, self._ttl_s))
 
     def _run(self, command: Command[R]) -> R:
-        pause, longest = _PAUSES_S
-        while True:
-            try:
-                return self._executor.run(command)
-            except StoreUnavailable:
-                self._check()
-                time.sleep(pause)
-                pause = min(pause * 2, longest)
+        return waited(self._executor, command, self._check)
+
+
+def waited(executor: Executor, command: Command[R], check: Callable[[], None]) -> R:
+    """Runs a command, however long Redis is away; meanwhile what ``check`` raises ends that."""
+    pause, longest = _PAUSES_S
+    while True:
+        try:
+            return executor.run(command)
+        except StoreUnavailable:
+            check()
+            time.sleep(pause)
+            pause = min(pause * 2, longest)

@@ -37,6 +37,7 @@ and queues, and the channel of its events. Schedules are all in the first one.
 | figures | hash | counts of what has happened, by name, kind and label: see progress/figures.py | for ever |
 | figures:PART | hash | the same of one part of an hour | FIGURES_TTL_S |
 | codes | set | codes of errors that the figures tell apart | for ever |
+| collections | set | their names, and those of some that are gone | the same as the last of them |
 | collection:NAME | hash | version, dimensions, model, bytes of a collection | COLLECTION_TTL_S after its use |
 | vectors:NAME | hash | its items: float32, little-endian, and a label behind them, by id | the same |
 | neighbours:NAME:K | string | what was found among them: the version, a space, and what a task keeps | the same |
@@ -86,6 +87,7 @@ LINES: Final = f"{PREFIX}lines"
 LIVE: Final = f"{PREFIX}live:"
 ACTIVITY: Final = f"{PREFIX}activity"
 COLLECTION: Final = f"{PREFIX}collection:"
+COLLECTIONS: Final = f"{PREFIX}collections"
 VECTORS: Final = f"{PREFIX}vectors:"
 NEIGHBOURS: Final = f"{PREFIX}neighbours:"
 GROUP: Final = f"{PREFIX}group:"
@@ -182,6 +184,7 @@ _NAMES: Final = {
     "live": LIVE,
     "activity": ACTIVITY,
     "collection": COLLECTION,
+    "collections": COLLECTIONS,
     "vectors": VECTORS,
     "neighbours": NEIGHBOURS,
     "group": GROUP,

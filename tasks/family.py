@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from progress.collections import Collections
 from progress.commands import Command, CreateJob, Lifetimes, Members, OpenGroup, ReadGroup, ReadJob, Waiting
 from progress.connect import Executor
 from progress.errors import AttemptOver, AttemptWaits, StoreUnavailable
@@ -56,11 +57,15 @@ class InProcess:
     Args:
         sink: where they report to.
         files: where their artifacts are kept.
+        collections: where vectors are kept.
     """
 
-    def __init__(self, sink: Sink | None = None, files: Storage | None = None) -> None:
+    def __init__(
+        self, sink: Sink | None = None, files: Storage | None = None, collections: Collections | None = None
+    ) -> None:
         self._sink = sink or PrintSink()
         self._files = files
+        self._collections = collections
 
     def gather(self, step: str, children: Sequence[Child], share: tuple[float, float]) -> list[Any]:
         """See Progress.gather; ``share`` counts for nothing here."""
@@ -74,7 +79,7 @@ class InProcess:
         kind = kind_of(child)
         try:
             progress = Progress(self._sink, files=self._files, job_id=self.job_of(step, place))
-            progress.family = self
+            progress.family, progress.collections = self, self._collections
             value = kind.function(kind.validate(child.input), progress)
         except TaskError as error:
             raise ChildFailed(step, called(child), {"message": error.message}) from error

@@ -23,6 +23,7 @@ from progress.commands.attempts import (
 from progress.commands.collections import (
     CollectionState,
     KeepNeighbours,
+    ListCollections,
     Put,
     PutVectors,
     ReadCollection,
@@ -109,6 +110,7 @@ __all__ = [
     "Holders",
     "KeepNeighbours",
     "Lifetimes",
+    "ListCollections",
     "ListJobs",
     "LogPage",
     "LongWaiting",

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from progress import keys
 from progress.commands.command import Arg, Command, R, settled
+from progress.commands.spread import Answers, Spread, complete
 
 MOST_ITEMS_AT_ONCE = 1_000
 """Of one PutVectors: Lua cannot spread more over a call."""
@@ -86,6 +87,25 @@ class ReadCollection(OnCollection[CollectionState | None]):
             StoreUnavailable: there is none, but it may come back.
         """
         return _state(reply[1:]) if settled(reply[0].decode()) == "ok" else None
+
+
+@dataclass(frozen=True)
+class ListCollections(Spread[list[str]]):
+    """The names of all collections, sorted."""
+
+    script = "list_collections"
+
+    def args(self) -> list[Arg]:
+        """See ``list_collections.lua``."""
+        return []
+
+    def parse(self, reply: Any) -> list[str]:
+        """Names."""
+        return sorted(name.decode() for name in reply)
+
+    def merge(self, answers: Answers) -> list[str]:
+        """Those of all partitions."""
+        return sorted(name for some in complete(answers) for name in some)
 
 
 @dataclass(frozen=True)

@@ -34,4 +34,6 @@ if #new > 0 then
 end
 redis.call('EXPIRE', vectors, ttl)
 redis.call('EXPIRE', KEY.collection .. name, ttl)
+redis.call('SADD', KEY.collections, name)
+redis.call('EXPIRE', KEY.collections, ttl)
 return reply('ok', version)

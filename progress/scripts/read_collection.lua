@@ -8,4 +8,6 @@ local is = redis.call('HMGET', KEY.collection .. name, 'version', 'dimensions', 
 if not is[1] then return {missing(now), 0, 0, 0, '', notice(now)} end
 redis.call('EXPIRE', KEY.vectors .. name, ARGV[2])
 redis.call('EXPIRE', KEY.collection .. name, ARGV[2])
+redis.call('SADD', KEY.collections, name)
+redis.call('EXPIRE', KEY.collections, ARGV[2])
 return {'ok', tonumber(is[1]), redis.call('HLEN', KEY.vectors .. name), tonumber(is[2]), is[3], notice(now)}

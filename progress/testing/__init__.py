@@ -39,7 +39,7 @@ SCRIPTS: Final[dict[str, Callable[..., Any]]] = {
         *(turns.take_turn, turns.pause),
         *(deliveries.take_deliveries, deliveries.settle_delivery, deliveries.put_back_deliveries),
         *(deliveries.redeliver, deliveries.read_deliveries),
-        *(collections.put_vectors, collections.read_collection, collections.read_vectors),
+        *(collections.put_vectors, collections.read_collection, collections.read_vectors, collections.list_collections),
         *(collections.keep_neighbours, collections.read_neighbours),
         *(group_scripts.open_group, group_scripts.read_group, group_scripts.members),
         *(schedules.put_schedule, schedules.read_schedules, schedules.set_schedule),

@@ -51,6 +51,12 @@ def read_collection(space: Keyspace, name: str, ttl_s: str) -> Any:
     return ["ok", int(state["version"]), count, int(state["dimensions"]), state["model"], space.notice(now)]
 
 
+def list_collections(space: Keyspace) -> Any:
+    """list_collections.lua"""
+    space.now()
+    return list(space.collections)
+
+
 def read_vectors(space: Keyspace, name: str, cursor: str, limit: str) -> Any:
     """read_vectors.lua"""
     space.now()

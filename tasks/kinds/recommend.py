@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from progress.collections import Collection, Item
 from progress.commands import CollectionState
+from tasks.children import Child
 from tasks.errors import TaskError
 from tasks.fields import CollectionName
 from tasks.progress import Progress
 from tasks.registry import job
+from tasks.schedule import scheduled
 
 if TYPE_CHECKING:
     import numpy
@@ -36,21 +38,26 @@ DIGITS: Final = 4
 
 
 class RecommendInput(BaseModel):
-    """Which collection, and how many neighbours."""
+    """Which collection, all of them where it is none, and how many neighbours."""
 
     model_config = ConfigDict(extra="forbid")
 
-    collection: CollectionName = Field(title="Collection", description="Filled by the kind embed")
+    collection: CollectionName | None = Field(
+        None, title="Collection", description="Filled by the kind embed; all there are where empty"
+    )
     k: int = Field(5, ge=1, le=MOST_K, title="Neighbours", description="Of each item, the nearest first")
 
 
 class RecommendResult(BaseModel):
-    """``cached``: nothing has changed since they were found for another job."""
+    """``cached``: nothing has changed since they were found for another job.
 
-    collection: str
+    Of all collections ``collection`` and ``artifact`` are null, and ``count`` is that of all items.
+    """
+
+    collection: str | None
     count: int
     k: int
-    artifact: str
+    artifact: str | None
     cached: bool
 
 
@@ -62,9 +69,12 @@ class Contents:
     version: int | None
 
 
+@scheduled("@hourly")
 @job("recommend")
 def recommend(task_input: RecommendInput, progress: Progress) -> RecommendResult:
-    """Finds the nearest neighbours of every item of a collection."""
+    """Finds the nearest neighbours of every item of a collection, or of each of all collections."""
+    if task_input.collection is None:
+        return _recommend_all(task_input.k, progress)
     collection, k = progress.collection(task_input.collection), task_input.k
     state = _known(collection)
     kept = collection.kept(k, state.version)
@@ -82,6 +92,15 @@ def recommend(task_input: RecommendInput, progress: Progress) -> RecommendResult
             collection.keep(k, contents.version, zlib.compress(path.read_bytes(), 3))
     count = len(contents.items)
     return RecommendResult(collection=collection.name, count=count, k=k, artifact=ARTIFACT, cached=False)
+
+
+def _recommend_all(k: int, progress: Progress) -> RecommendResult:
+    """Each collection in a job of its own."""
+    names = progress.collections.names() if progress.collections else []
+    wanted = [Child("recommend", {"collection": name, "k": k}, name) for name in names]
+    made = progress.gather("collections", wanted)
+    count, cached = sum(one["count"] for one in made), all(one["cached"] for one in made)
+    return RecommendResult(collection=None, count=count, k=k, artifact=None, cached=cached)
 
 
 def need_numpy() -> None:

@@ -227,3 +227,21 @@ def test_a_collection_is_whole_in_one_partition() -> None:
     assert len(places) == 1
     others = {keys.partition_of(ReadCollection(f"collection {n}", 1).about) for n in range(200)}
     assert len(others) == keys.PARTITIONS
+
+
+def test_the_names_of_all_that_are_there_are_known(backend: Backend) -> None:
+    known = Collections(backend.executor, most_bytes=MOST_BYTES, ttl_s=TTL_S)
+    assert known.names() == []
+    for name in ("films", "books"):
+        opened(backend, name).put("m", [Item("a", vector(1, 0))])
+    opened(backend, "brief", ttl_s=1).put("m", [Item("a", vector(1, 0))])
+    opened(backend, "films").state()
+    assert known.names() == ["books", "brief", "films"]
+
+
+def test_one_that_has_gone_has_no_name_any_more() -> None:
+    backend = on_memory()
+    opened(backend, "brief", ttl_s=1).put("m", [Item("a", vector(1, 0))])
+    opened(backend).put("m", [Item("a", vector(1, 0))])
+    backend.pass_time(2_000)
+    assert Collections(backend.executor, most_bytes=MOST_BYTES, ttl_s=TTL_S).names() == ["books"]

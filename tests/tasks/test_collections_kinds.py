@@ -19,11 +19,13 @@ from server.demo_model.model import count_pieces
 from server.demo_model.vectors import vector
 from tasks.embeddings import Embedded
 from tasks.errors import ModelError, TaskError
+from tasks.family import InProcess
 from tasks.kinds import embed as embed_module
 from tasks.kinds import recommend as recommend_module
 from tasks.kinds.embed import BATCH, EmbedInput, EmbedResult, client, embed
 from tasks.kinds.recommend import ARTIFACT, RecommendInput, RecommendResult, recommend
 from tasks.progress import Progress, Resumed
+from tasks.schedule import built_in
 from tests.support.demo import Demo, running_demo
 from tests.support.waiting import wait_until
 from tests.tasks.test_progress import ListSink
@@ -60,6 +62,12 @@ class Bench:
     def embed(self, texts: list[str] | None = None, resumed: Resumed | None = None, **more: Any) -> EmbedResult:
         given = {"collection": "c", **({} if texts is None else {"texts": texts}), **more}
         result: EmbedResult = embed(EmbedInput.model_validate(given), self.progress(resumed))
+        return result
+
+    def recommend_all(self) -> RecommendResult:
+        progress = self.progress()
+        progress.family = InProcess(ListSink(), self.storage, progress.collections)
+        result: RecommendResult = recommend(RecommendInput(), progress)
         return result
 
     def recommend(self, k: int = 5, collection: str = "c") -> RecommendResult:
@@ -336,6 +344,18 @@ def test_a_worker_without_numpy_says_what_to_install(bench: Bench, monkeypatch: 
 def test_where_vectors_are_kept_must_be_told() -> None:
     with pytest.raises(LookupError, match=r"progress\.collections = "):
         Progress(ListSink()).collection("c")
+
+
+def test_without_a_name_all_collections_are_looked_at(bench: Bench) -> None:
+    assert bench.recommend_all().model_dump() == {
+        "collection": None, "count": 0, "k": 5, "artifact": None, "cached": True,
+    }  # fmt: skip
+    bench.embed(["one", "two", "three"])
+    bench.embed(["four", "five"], collection="d")
+    assert (bench.recommend_all().count, bench.recommend_all().cached) == (5, True)
+    bench.embed(["six"], collection="d")
+    assert bench.recommend_all().cached is False
+    assert {schedule.name for schedule in built_in(current())} >= {"recommend"}
 
 
 def test_the_requests_of_a_batch_are_bounded() -> None:
