@@ -40,7 +40,7 @@ KEPT: Final = 2
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A Jobcast with a worker of each sort, started again when it is killed."""
     files = tmp_path_factory.mktemp("files")
-    with Live(LEASE_S="2", STORAGE_URL=files.as_uri()) as live, guests(live):
+    with Live(LEASE_S="5", STORAGE_URL=files.as_uri()) as live, guests(live):
         live.start_model()
         live.start_api()
         with Crew(live, ("default", "prefork", 1), ("llm", "threads", 4)):
@@ -162,3 +162,37 @@ def test_neighbours_are_found_by_the_next_attempt(house: Live) -> None:
     assert [one["id"] for one in lines[0]["neighbours"]] == [f"{number:04}" for number in nearest]
     again = house.job(house.submit("recommend", {"collection": "many", "k": k}), 60)
     assert again["result"]["cached"] is True
+
+
+def children(house: Live, parent: str, step: str) -> list[dict[str, Any]]:
+    with house.client() as client:
+        found: dict[str, Any] = client.get(f"/v1/jobs/{parent}/children", params={"step": step}).json()
+    jobs: list[dict[str, Any]] = found["jobs"]
+    return jobs
+
+
+def test_of_a_design_whose_worker_dies_only_the_images_are_drawn_again(house: Live) -> None:
+    design = house.submit("design", {"prompt": "a lighthouse", "count": 3, "size": "64x64"})
+    wait_until(lambda: [job["status"] for job in children(house, design, "images")] == ["running"] * 3, 60)
+    strike(house, children(house, design, "images")[0]["id"])
+    job = house.job(design, 60)
+    assert job["status"] == "succeeded", job
+    drawn = children(house, design, "images")
+    assert [one["attempt"] for one in drawn] == [2, 2, 2]
+    events = house.events(design)
+    ideas = [event["text"] for event in events if event["type"] == "token"]
+    assert {event["attempt"] for event in events if event["type"] == "token"} == {1}, "ideas are paid for once"
+    assert ideas
+    picked = job["result"]["images"][job["result"]["picked"]]
+    seed = next(house.job(one["id"])["result"]["seed"] for one in drawn if one["id"] == picked["job"])
+    with house.client() as client:
+        png = client.get(f"/v1/jobs/{design}/artifacts/design.png").raise_for_status().content
+    assert png == painter.png(painter.paint(picked["prompt"], seed, (64, 64)))
+
+
+def test_an_image_that_fails_is_tried_again_alone(house: Live) -> None:
+    prompts = ("a whale [[demo: takes_s=0.1]]", "a fox [[demo: takes_s=0.1 fail_first=1]]")
+    beside = [{"kind": "image", "input": {"prompt": prompt, "size": "64x64"}} for prompt in prompts]
+    parent = house.submit("workflow", {"steps": [{"name": "images", "parallel": beside}]})
+    assert house.job(parent, 60)["status"] == "succeeded"
+    assert [one["attempt"] for one in children(house, parent, "images")] == [1, 2]
