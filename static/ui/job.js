@@ -110,9 +110,10 @@ export class JobView {
     });
   }
 
-  /** @returns {string} */
+  /** An end that the record tells is final, however much of the log is still to come. @returns {string} */
   get #status() {
-    return this.#followed.status ?? this.#job?.status ?? '';
+    const known = this.#job?.status ?? '';
+    return ENDS.has(known) ? known : (this.#followed.status ?? known);
   }
 
   get #ended() {
@@ -199,6 +200,7 @@ export class JobView {
     const [status, ended, job] = [this.#status, this.#ended, this.#job];
     const title = job ? titleOf(job) : 'Job';
     this.element.dataset.status = this.#chip.dataset.status = status;
+    this.element.ariaBusy = String(ended && !this.#followed.done);
     setText(this.#chip, this.#actions.cancelling && !ended ? 'Cancelling' : statusWord(status));
     setText(this.#title, title);
     setText(this.#factLine, this.#facts.words(this.#followed, job));

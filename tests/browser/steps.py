@@ -49,7 +49,10 @@ async def shown_text(page: Page) -> str:
 
 async def ends(page: Page, status: str = "Succeeded", *, timeout_s: float | None = None) -> None:
     """Waits until the job has ended so, and what came with its end is on the page."""
-    await expect(chip(page)).to_have_text(status, timeout=timeout_s and timeout_s * 1000)
+    timeout_ms = timeout_s and timeout_s * 1000
+    await expect(chip(page)).to_have_text(status, timeout=timeout_ms)
+    # The record may tell the end before the log has come.
+    await expect(page.locator("article.job")).to_have_attribute("aria-busy", "false", timeout=timeout_ms)
     await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
