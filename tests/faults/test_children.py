@@ -92,7 +92,8 @@ def test_children_of_a_job_that_is_cancelled_stop(house: Live, tmp_path: Path) -
     wait_until(lambda: all_run(house, parent), 20)
     with house.client() as client:
         assert client.post(f"/v1/jobs/{parent}/cancel").status_code == 202
-    assert house.job(parent)["status"] == "cancelled"
+    # Its worker may be about to let it wait, and hears of it then.
+    wait_until(lambda: house.job(parent)["status"] == "cancelled", 10)
     wait_until(lambda: {child["status"] for child in children(house, parent)} == {"cancelled"}, 10)
     with house.client() as client:
         assert client.post(f"/v1/jobs/{parent}/retry").status_code == 202
