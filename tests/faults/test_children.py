@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 BESIDE: Final = 6
-PIECES: Final = 40
+PIECES: Final = 100
 
 
 @pytest.fixture(scope="module")
