@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from progress.errors import JobConflict, JobNotFound, StoreUnavailable
+from progress.errors import IdempotencyConflict, JobConflict, JobNotFound, StoreUnavailable
 from progress.jobs import Job, NewJob, uuid7
 from progress.store import Store
 from server.submission import Files, Submissions
@@ -51,7 +51,7 @@ class Batches:
             IdempotencyConflict: the key was used with another body.
             StoreUnavailable: what had been made is cancelled, once Redis can be told; with a key it goes on.
         """
-        call = key or uuid7()
+        call = f"{key} {fingerprint}" if key else uuid7()
         keys = [f"{key}\x1f{number}" if key else "" for number in range(len(wanted))]
         placed = [replace(new, id=new.id[:-1] + batch[-1], group=batch) for new, _ in wanted]
         made: list[tuple[Job, bool]] = []
@@ -65,6 +65,9 @@ class Batches:
                     *(self._submissions.make(new, named, one, fingerprint) for new, (_, named), one in asked)
                 )
                 made += [(one.job, one.created) for one in some]
+        except IdempotencyConflict:
+            await self._store.open_group(batch, -len(placed), f"{call} refused")
+            raise
         except StoreUnavailable:
             # With a key the same submission, sent again, makes the rest.
             if key:

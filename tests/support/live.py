@@ -109,7 +109,9 @@ class Live:
             "STORAGE_URL": (self._directory / "files").as_uri(),
             **self.settings,
         }
-        return {**inherited, **{f"JOBCAST_{name}": value for name, value in ours.items()}, "PYTHONUNBUFFERED": "1"}
+        # What a killed process leaves behind goes with this directory.
+        own = {"PYTHONUNBUFFERED": "1", "TMPDIR": str(self._directory)}
+        return {**inherited, **{f"JOBCAST_{name}": value for name, value in ours.items()}, **own}
 
     def start(self, name: str, *command: str, **environment: str) -> Child:
         """Starts a process of the project, with more in its environment."""

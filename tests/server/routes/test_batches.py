@@ -112,6 +112,14 @@ async def test_the_same_key_gives_the_same_batch(api: Api) -> None:
     assert (await counted(api, first.json()["batch"]))["queued"] == 30
 
 
+async def test_a_batch_does_not_wait_for_jobs_that_were_refused(api: Api) -> None:
+    await submitted(api, some(2), key="k")
+    batch = (await submitted(api, some(3))).json()["batch"]
+    for _ in range(2):
+        assert (await submitted(api, some(4), key="k", batch=batch)).status_code == 422
+    assert (await counted(api, batch))["total"] == 3
+
+
 async def test_a_key_of_a_batch_is_none_of_a_job(api: Api) -> None:
     await submitted(api, some(1), key="k")
     answer = await api.client.post("/v1/jobs", json=some(1)[0], headers={"idempotency-key": "k"})
