@@ -1,5 +1,6 @@
 """A real RabbitMQ for tests: its own ports, node and directory, and never left behind."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -54,6 +55,7 @@ class RabbitServer(ServerProcess):
         self._tls_port = free_port()
         self._control_port = free_port()
         self._vhosts = 0
+        self._calls = itertools.count(1)
 
     @property
     def url(self) -> str:
@@ -144,9 +146,17 @@ class RabbitServer(ServerProcess):
 
     def evaluate(self, expression: str) -> str:
         """The value of an Erlang expression inside the server, as a term."""
-        command = [str(self._caller), "-c", COOKIE, "-address", f"{LOOPBACK}:{self._control_port}", "-e"]
+        # A name of its own for each call: by default all are one node, and a server that has not yet seen the call
+        # before go refuses the next.
+        name = f"caller{next(self._calls)}"
+        node = ("-h", name, "-c", COOKIE, "-address", f"{LOOPBACK}:{self._control_port}")
         done = subprocess.run(
-            command, input=f"{expression}.\n", capture_output=True, text=True, timeout=30, check=False
+            (str(self._caller), *node, "-e"),
+            input=f"{expression}.\n",
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         answer = done.stdout.strip()
         assert answer.startswith("{ok, "), f"{expression}: {answer or done.stderr}"
