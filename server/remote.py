@@ -3,8 +3,10 @@
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from server.programs import url_of
 
 API_KEY: Final = "JOBCAST_API_KEY"
 STATUSES: Final = ("queued", "running", "retrying", "succeeded", "failed", "cancelled")
+WAKE_S: Final = 0.5
 _JSON: Final = "JSON|@FILE|-"
 _EXITS: Final = {"succeeded": exits.OK, "failed": exits.FAILED, "cancelled": exits.CANCELLED}
 
@@ -127,9 +130,25 @@ def _follow(client: Client, job_id: str) -> int:
 def _guarded(follow: Callable[[], int], job_id: str) -> int:
     """Ctrl-C leaves the reader; the job goes on."""
     try:
-        return follow()
+        with _waking():
+            return follow()
     except KeyboardInterrupt:
         return exits.complain(f"the job goes on: jobcast watch {job_id}", exits.INTERRUPTED)
+
+
+@contextmanager
+def _waking() -> Iterator[None]:
+    """Wakes this thread now and then, out of whatever it waits for.
+
+    A Ctrl-C in the moment before a read begins does not end that read; Python hears of it once the next signal does.
+    """
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, WAKE_S, WAKE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _show_end(job: Json, display: show.Display) -> int:

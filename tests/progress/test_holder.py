@@ -12,7 +12,7 @@ import pytest
 
 from progress import holder
 from progress.holder import Holder
-from tests.support.waiting import wait_until
+from tests.support.waiting import state_of, wait_until
 
 CHILD = """
 import time
@@ -40,10 +40,6 @@ def other() -> Iterator[tuple[subprocess.Popen[str], Holder]]:
             yield process, Holder(*process.stdout.readline().split())
         finally:
             process.kill()
-
-
-def state_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def test_processes_of_a_machine_have_names_of_their_own(here: Holder) -> None:

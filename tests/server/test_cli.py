@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 import progress
 from server import cli, exits
 from server.cli import foreign_progress, main, parser
+from tests.support.waiting import state_of, wait_until
 
 JOB = "01890000-0000-7000-8000-000000000001"
 RECORD = {
@@ -246,7 +248,33 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(api: FakeApi) -
         try:
             assert process.stdout is not None
             assert process.stdout.read(5) == "hello"
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == exits.INTERRUPTED
+    assert told == f"jobcast: the job goes on: jobcast watch {JOB}\n"
+
+
+# Another thread hears of the signal: the main one is left in its read, as by a signal just before that.
+HEARD_ELSEWHERE = """
+import signal, sys, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+from server.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_just_before_a_read_is_heard_too(api: FakeApi) -> None:
+    api.hold = True
+    command = [sys.executable, "-P", "-c", HEARD_ELSEWHERE, "watch", JOB, "--url", api.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.read(5) == "hello"
+            wait_until(lambda: state_of(process.pid) == "S")  # in the read
+            process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=30)
         finally:
             process.kill()

@@ -36,6 +36,11 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return state_of(pid) == "Z"
     except FileNotFoundError:  # it went just now, or this system has no /proc
         return False
+
+
+def state_of(pid: int) -> str:
+    """What a process does, as Linux says it: ``S`` waits, ``R`` runs, ``T`` is stopped, ``Z`` has ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
