@@ -106,7 +106,7 @@ class ClusterListener:
             except StoreUnavailable as error:
                 logger.warning("no node of the cluster answers: %s", error)
                 pause_s = min(pause_s * 2, self._look_s)
-            await asyncio.sleep(pause_s * random.uniform(1, 2))  # noqa: S311  # spreads questions, guards nothing
+            await asyncio.sleep(pause_s * random.uniform(1, 2))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look_s if self.connected else UNEASY_S):
                     await self._trouble.wait()

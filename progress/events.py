@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 EventType = Literal[
     "queued",
@@ -31,7 +31,7 @@ EventType = Literal[
 ]
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
 ENDS: Final = frozenset(name.encode() for name in TERMINAL)
-EVENT_TYPES: Final = frozenset(EventType.__args__)  # type: ignore[attr-defined]  # a Literal's own values
+EVENT_TYPES: Final = frozenset(get_args(EventType))
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 """No encoded event is longer than this, save one that ends a log and carries its job's result."""

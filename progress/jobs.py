@@ -4,10 +4,10 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 Status = Literal["queued", "running", "retrying", "succeeded", "failed", "cancelled"]
-STATUSES: Final = frozenset(Status.__args__)  # type: ignore[attr-defined]  # a Literal's own values
+STATUSES: Final = frozenset(get_args(Status))
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 Json = dict[str, Any]
 MAX_LEVELS: Final = 100

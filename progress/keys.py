@@ -228,7 +228,7 @@ def slot_of(partition: int) -> int:
 def lua_words(partition: int | None = None) -> dict[str, str]:
     """The names above, and figures that no caller gives, as Lua expressions: scripts spell none of their own."""
     words = {name: f"'{key.replace(PREFIX, prefix_of(partition))}'" for name, key in _NAMES.items()}
-    tables = {name: "{%s}" % ",".join(map(str, bounds)) for name, bounds in BOUNDS.items()}  # noqa: UP031  # braces
+    tables = {name: "{" + ",".join(map(str, bounds)) + "}" for name, bounds in BOUNDS.items()}
     return words | tables | {"sharded": "false" if partition is None else _SHARDED}
 
 

@@ -190,7 +190,7 @@ class RedisListener:
             if self._shard:
                 self._shard.on_trouble()
             pause = shortest if served else min(pause * 2, longest)
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # spreads re-connects, guards nothing
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
 
     async def _serve_one(self) -> bool:
         """Opens a connection and serves it until it is lost; says whether the server ever answered."""

@@ -54,7 +54,7 @@ class Turns:
                 return
             taken = turn.at
             # Nobody's guard: it spreads those who were all told the same.
-            wait(turn.wait_s if rate else turn.wait_s * random.uniform(1, 1 + SPREAD))  # noqa: S311
+            wait(turn.wait_s if rate else turn.wait_s * random.uniform(1, 1 + SPREAD))
 
     def pause(self, name: str, seconds: float) -> None:
         """Asks everybody to leave something alone for so long; where Redis is away nobody hears of it."""

@@ -186,7 +186,7 @@ class Patience:
             self._until = now + self._total_s
         if now >= self._until:
             return False
-        time.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311  # jitter is no secret
+        time.sleep(self._pause_s * random.uniform(0.5, 1))
         self._pause_s = min(self._pause_s * 2, self._longest_s)
         return True
 

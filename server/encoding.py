@@ -24,7 +24,7 @@ class TextBroken(Exception):
 
 def goodbye() -> bytes:
     """The last line of a stream that ends because the process goes: come back soon, and not all at once."""
-    return b"retry: %d\n" % random.randint(100, 1000)  # noqa: S311  # spreads re-connects, guards nothing
+    return b"retry: %d\n" % random.randint(100, 1000)
 
 
 def encoder(request: StreamRequest) -> Encode:

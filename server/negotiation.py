@@ -85,9 +85,10 @@ def asked_format(accept: str, query: str, default: Format = "sse") -> Format:
         Problem: 422, the format is unknown.
     """
     if query:
-        if query not in get_args(Format):
+        found: Format | None = next((name for name in get_args(Format) if name == query), None)
+        if found is None:
             raise invalid("format", f"there is no {query[:40]!r}; there are {', '.join(get_args(Format))}")
-        return query  # type: ignore[return-value]  # just compared with all of them
+        return found
     offered = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     by_type: dict[str, Format] = {media_type: name for name, media_type in MEDIA_TYPES.items()}
     by_type["application/ndjson"] = "ndjson"

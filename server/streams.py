@@ -72,7 +72,7 @@ def overloaded() -> StreamResponse:
     """200, since a browser's EventSource gives up for good on anything else: come back later."""
 
     async def one() -> AsyncIterator[bytes]:
-        pause_ms = random.randint(3000, 8000)  # noqa: S311  # spreads re-connects, guards nothing
+        pause_ms = random.randint(3000, 8000)
         data = encode_json({"code": "overloaded", "retry_after_s": pause_ms / 1000}).encode()
         yield b"retry: %d\nevent: overloaded\ndata: %b\n\n" % (pause_ms, data)
 

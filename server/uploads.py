@@ -1,8 +1,7 @@
 """The way of an upload: bytes as they come, to the storage, with no more of them in memory than two chunks."""
 
 import re
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -12,6 +11,9 @@ from progress.jobs import uuid7
 from progress.storage import Stored, Writer, file_key
 from server.errors import Problem, invalid
 from server.filing import Filing
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FIELD: Final = "file"
 UNNAMED: Final = "file"
@@ -73,7 +75,7 @@ class Form:
         self._found: list[bytes] = []
         self._header: tuple[bytes, bytes] = (b"", b"")
         self._headers: dict[bytes, bytes] = {}
-        on: dict[str, Callable[..., None]] = {
+        on: MultipartCallbacks = {
             "on_part_begin": self._headers.clear,
             "on_header_field": self._on_header_field,
             "on_header_value": self._on_header_value,
@@ -83,7 +85,7 @@ class Form:
             "on_end": self._on_end,
         }
         try:
-            self._parser = MultipartParser(boundary, on)  # type: ignore[arg-type]  # a TypedDict of these
+            self._parser = MultipartParser(boundary, on)
         except FormParserError as error:
             raise Problem(400, "bad_request", f"the form cannot be read: {error}") from None
 

@@ -225,7 +225,7 @@ def _retry_or_fail(
 def backoff_s(bounds: tuple[float, float], attempt: int, retry_after_s: float | None) -> float:
     """Seconds before the next attempt: exponential with full jitter, and never less than what was asked for."""
     first, longest = bounds
-    pause = random.uniform(0, min(longest, first * 2 ** (attempt - 1)))  # noqa: S311  # spreads retries, guards nothing
+    pause = random.uniform(0, min(longest, first * 2 ** (attempt - 1)))
     if retry_after_s is None:
         return pause
     # This way round NaN becomes 0, too.

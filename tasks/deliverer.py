@@ -89,7 +89,7 @@ class Deliveryman:
         if room <= 0:
             return False
         taken = await self._deliveries.take(room)
-        back = [(due, random.randint(*BACK_MS)) for due in taken if not await self._begin(due)]  # noqa: S311  # spreads
+        back = [(due, random.randint(*BACK_MS)) for due in taken if not await self._begin(due)]
         if back:
             await self._deliveries.put_back(back)
         return len(taken) >= room

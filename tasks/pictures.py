@@ -4,7 +4,10 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """The largest file that is looked at."""
@@ -55,10 +58,7 @@ def checked(file: bytes) -> Picture:
         raise NoPicture(f"it cannot be read as {', '.join(FORMATS)}: {error}") from None
 
 
-def _as_png(image: object) -> bytes:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)  # noqa: S101  # Pillow is not there when this module is read
+def _as_png(image: "Image.Image") -> bytes:
     if image.mode not in ("RGB", "RGBA", "L", "LA"):
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     file = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -287,11 +288,12 @@ class PrintSink:
 
     def token(self, text: str, channel: str = MAIN_CHANNEL) -> None:
         """Prints the text."""
-        print(text, end="", flush=True)  # noqa: T201  # this is what it is for
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def event(self, draft: Draft) -> None:
         """Prints the event as JSON."""
-        print(encode_json({"type": draft.type, **json.loads("{" + draft.fields + "}")}))  # noqa: T201  # the same
+        self.token(encode_json({"type": draft.type, **json.loads("{" + draft.fields + "}")}) + "\n")
 
     def checkpoint(self, state: str) -> None:
         """A script has no next attempt."""

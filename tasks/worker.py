@@ -29,7 +29,6 @@ _beside: list[tuple[Sweeper, Deliverer, CeleryQueue]] = []
 """What runs beside the jobs in a worker's main process."""
 
 
-@app.task(name=RUN)  # type: ignore[untyped-decorator]  # Celery has no types
 def run(job_id: str) -> None:
     """Runs a job, if it is to be run."""
     settings = current()
@@ -43,7 +42,6 @@ def run(job_id: str) -> None:
         raise Reject("another attempt holds the job", requeue=AFTER_TIMEOUT)
 
 
-@app.task(name=HOUSEKEEPING)  # type: ignore[untyped-decorator]  # Celery has no types
 def housekeeping() -> None:
     """One sweep from the scheduler's side, the net under workers whose sweepers all hang; and the janitor."""
     settings = current()
@@ -57,7 +55,6 @@ def housekeeping() -> None:
         queue.close()
 
 
-@signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _child_started(**_: Any) -> None:
     # A pool process whose parent was killed would go on with its job, unsupervised.
     die_with_parent()
@@ -65,7 +62,6 @@ def _child_started(**_: Any) -> None:
     collector.spare(collect=False)
 
 
-@signals.worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _ready(sender: Any, **_: Any) -> None:
     settings = current()
     served = tuple(sender.app.amqp.queues.consume_from)
@@ -80,12 +76,10 @@ def _ready(sender: Any, **_: Any) -> None:
     logger.info("worker ready: %s", ", ".join(served))
 
 
-@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _stopping(**_: Any) -> None:
     drain.begin(current().drain_s)
 
 
-@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _stopped(**_: Any) -> None:
     # Not before: jobs that are handed back are enqueued again by a sweeper, which may be this one.
     while _beside:
@@ -93,3 +87,11 @@ def _stopped(**_: Any) -> None:
         deliverer.close()
         sweeper.close()
         queue.close()
+
+
+app.task(run, name=RUN)
+app.task(housekeeping, name=HOUSEKEEPING)
+signals.worker_process_init.connect(_child_started)
+signals.worker_ready.connect(_ready)
+signals.worker_shutting_down.connect(_stopping)
+signals.worker_shutdown.connect(_stopped)

@@ -150,12 +150,9 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
     clock = space.now()
     now = int(at or clock)
     why = space.refusal(job_id, attempt, claim, int(number))
-    if why and why != "seen":
-        return [why, 0, 0, "", 0]
+    if why:
+        return _not_ended_now(space, why, job_id)
     job = space.jobs[job_id]
-    if why == "seen":
-        seq, told, room = (int(job.get(f"append_{name}", 0)) for name in ("seq", "at", "room"))
-        return [job.get("append_outcome", "stale"), seq, told, job.get("cancel_requested", ""), room]
     upto = space.goes_on(job, clock, again)
     if upto == UNSETTLED:
         return ["unsettled", 0, 0, "", 0]
@@ -186,6 +183,15 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
         seq = space.finish(job, now, attempt, outcome, ending + follows)
     job["append_seq"] = str(seq)
     return [outcome, seq, now, reason, room]
+
+
+def _not_ended_now(space: Keyspace, why: str, job_id: str) -> Any:
+    """What an attempt hears whose end is known already, or that has lost its job."""
+    if why != "seen":
+        return [why, 0, 0, "", 0]
+    job = space.jobs[job_id]
+    seq, told, room = (int(job.get(f"append_{name}", 0)) for name in ("seq", "at", "room"))
+    return [job.get("append_outcome", "stale"), seq, told, job.get("cancel_requested", ""), room]
 
 
 def _observe_end(space: Keyspace, job: Record, now: int, tokens: str, first_at: str) -> None:

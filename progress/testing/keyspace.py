@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from progress import keys
@@ -20,55 +21,55 @@ UNSETTLED: Final = -1
 CODE: Final = re.compile('"code":"([a-z0-9_]+)"')
 
 
+@dataclass(eq=False)
 class Keyspace(Groups):
     """The keys of ``progress/keys.py`` and the time. What has expired is removed when the time is asked for."""
 
-    def __init__(
-        self, clock: Callable[[], int], publish: Callable[[str, str], None], is_heard: Callable[[str], bool]
-    ) -> None:
+    clock: Callable[[], int]
+    publish: Callable[[str, str], None]
+    is_heard: Callable[[str], bool]
+    jobs: dict[str, Record] = field(default_factory=dict)
+    logs: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    idempotency: dict[str, str] = field(default_factory=dict)
+    index: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    queues: dict[str, Scores] = field(default_factory=lambda: defaultdict(dict))
+    deleted: dict[str, int] = field(default_factory=dict)
+    passed: dict[str, tuple[float, int]] = field(default_factory=dict)
+    holders: dict[str, set[str]] = field(default_factory=dict)
+    workers: dict[str, Scores] = field(default_factory=lambda: defaultdict(dict))
+    collections: dict[str, Record] = field(default_factory=dict)
+    vectors: dict[str, dict[str, str]] = field(default_factory=dict)
+    neighbours: dict[str, tuple[str, str]] = field(default_factory=dict)
+    due: Scores = field(default_factory=dict)
+    leases: Scores = field(default_factory=dict)
+    expiry: Scores = field(default_factory=dict)
+    unread: Scores = field(default_factory=dict)
+    figures: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    figure_parts: dict[str, dict[str, int]] = field(default_factory=dict)
+    codes: set[str] = field(default_factory=set)
+    schedules: dict[str, Record] = field(default_factory=dict)
+    lines: dict[str, Scores] = field(default_factory=dict)
+    turns: dict[str, float] = field(default_factory=dict)
+    pauses: dict[str, int] = field(default_factory=dict)
+    deliveries: Scores = field(default_factory=dict)
+    tries: dict[str, list[str]] = field(default_factory=dict)
+    run_id: str = "00000001"
+    server: str = ""
+    unsettled: int = 0
+    alive: int | None = None
+    doubt: int = 0
+    pulse: int | None = None
+    grace: int = 0
+    sweeper: tuple[str, int] = ("", 0)
+    ttls: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By kind of key (the name of an attribute) and id: the epoch ms at which it goes."""
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._clock = clock
-        self.publish = publish
-        self.is_heard = is_heard
-        self.jobs: dict[str, Record] = {}
-        self.logs: dict[str, list[tuple[int, str]]] = {}
-        self.idempotency: dict[str, str] = {}
-        self.index: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self.queues: dict[str, Scores] = defaultdict(dict)
-        self.deleted: dict[str, int] = {}
-        self.passed: dict[str, tuple[float, int]] = {}
-        self.holders: dict[str, set[str]] = {}
-        self.workers: dict[str, Scores] = defaultdict(dict)
-        self.collections: dict[str, Record] = {}
-        self.vectors: dict[str, dict[str, str]] = {}
-        self.neighbours: dict[str, tuple[str, str]] = {}
-        self.due: Scores = {}
-        self.leases: Scores = {}
-        self.expiry: Scores = {}
-        self.unread: Scores = {}
-        self.figures: dict[str, int] = defaultdict(int)
-        self.figure_parts: dict[str, dict[str, int]] = {}
-        self.codes: set[str] = set()
-        self.schedules: dict[str, Record] = {}
-        self.lines: dict[str, Scores] = {}
-        self.turns: dict[str, float] = {}
-        self.pauses: dict[str, int] = {}
-        self.deliveries: Scores = {}
-        self.tries: dict[str, list[str]] = {}
-        self.run_id = "00000001"
-        self.server = ""
-        self.unsettled = 0
-        self.alive: int | None = None
-        self.doubt = 0
-        self.pulse: int | None = None
-        self.grace = 0
-        self.sweeper = ("", 0)
-        self.ttls: dict[tuple[str, str], int] = {}
-        """By kind of key (the name of an attribute) and id: the epoch ms at which it goes."""
 
     def now(self) -> int:
         """Epoch milliseconds."""
-        now = self._clock()
+        now = self.clock()
         for place, until in tuple(self.ttls.items()):
             if until <= now:
                 getattr(self, place[0]).pop(place[1], None)
@@ -172,7 +173,7 @@ class Keyspace(Groups):
         part = str(now // keys.FIGURES_PART_MS)
         for counts in (self.figures, self.figure_parts.setdefault(part, {})):
             counts[field] = counts.get(field, 0) + by
-        self.ttls["figure_parts", part] = self._clock() + keys.FIGURES_TTL_S * 1000
+        self.ttls["figure_parts", part] = self.clock() + keys.FIGURES_TTL_S * 1000
 
     def observe(self, now: int, name: str, kind: str, size: int) -> None:
         """``observe`` of common.lua."""

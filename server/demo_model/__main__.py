@@ -16,12 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listener = open_socket(options.host, options.port)
     except OSError as error:
-        print(f"demo model: cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"demo model: cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
         return 1
     # uvicorn raises a signal again after its clean end, which would make that end look like a death.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     demo = DemoModel(options.tokens_per_s, options.first_token_s, options.image_s, options.embed_s)
-    server = DemoServer(demo, lambda: print(f"demo model on {base_url(listener)}", flush=True))  # noqa: T201
+    server = DemoServer(demo, lambda: print(f"demo model on {base_url(listener)}", flush=True))
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0

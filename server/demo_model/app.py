@@ -135,24 +135,21 @@ def create_app(demo: DemoModel) -> FastAPI:
     async def healthz() -> dict[str, Any]:
         return {"status": "ok", "active": len(demo.active)}
 
-    app.add_exception_handler(Refusal, _answer_refusal)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http)
+    app.exception_handler(Refusal)(_answer_refusal)
+    app.exception_handler(RequestValidationError)(_answer_invalid)
+    app.exception_handler(HTTPException)(_answer_http)
     return app
 
 
-async def _answer_refusal(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refusal)  # noqa: S101  # registered for no other
+async def _answer_refusal(_request: Request, error: Refusal) -> JSONResponse:
     return JSONResponse(error.content, error.status, error.headers)
 
 
-async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+async def _answer_invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"][1:])
     return JSONResponse(error_content(400, f"{param or 'body'}: {first['msg']}", param=param or None), 400)
 
 
-async def _answer_http(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101
+async def _answer_http(_request: Request, error: HTTPException) -> JSONResponse:
     return JSONResponse(error_content(error.status_code, str(error.detail)), error.status_code, error.headers)

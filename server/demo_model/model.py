@@ -98,7 +98,7 @@ class LanguageModel:
 
     def _pieces(self, prompt: Prompt, given: Sequence[str], length: int | None) -> Iterator[str]:
         # Without a seed, None lets the generator seed itself from the system.
-        rng = random.Random(f"{prompt.seed}:{prompt.text}" if prompt.seed is not None else None)  # noqa: S311
+        rng = random.Random(f"{prompt.seed}:{prompt.text}" if prompt.seed is not None else None)
         least = rng.randint(*USUAL_TOKENS)
         made = 0
         for word in self._run(prompt, [_key(word) for word in given], rng):

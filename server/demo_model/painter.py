@@ -64,7 +64,7 @@ def paint(prompt: str, seed: int, size: tuple[int, int]) -> "Image":
     """A picture of ``size`` (width, height)."""
     from PIL import Image
 
-    rng = random.Random(f"{seed}:{prompt}")  # noqa: S311  # the same again, and guards nothing
+    rng = random.Random(f"{seed}:{prompt}")
     words = re.findall(r"\w+", prompt.lower())
     light = LIGHTS[next((LIGHT_OF[word] for word in words if word in LIGHT_OF), rng.choice(sorted(LIGHTS)))]
     wide, high = (round(side * _FINER) for side in size)

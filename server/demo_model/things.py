@@ -20,7 +20,8 @@ class Scene:
         self.image = image
         self.draw = ImageDraw.Draw(image, "RGBA")
         self.rng = rng
-        self.dark: Colour = tuple(round(part * 0.8) for part in dark)  # type: ignore[assignment]  # of three
+        red, green, blue = (round(part * 0.8) for part in dark)
+        self.dark: Colour = (red, green, blue)
         self.bright = bright
 
     def shape(self, x: float, y: float, unit: float, *corners: tuple[float, float], fill: Any = None) -> None:

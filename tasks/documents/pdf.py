@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,11 +40,17 @@ def main(path: str) -> None:
     _bound()
     try:
         for line in lines(Path(path)):
-            print(json.dumps(line), flush=True)  # noqa: T201  # the parent reads it
+            _tell(line)
     except UnreadableError as error:
-        print(json.dumps({"error": error.code, "message": str(error)}), flush=True)  # noqa: T201
+        _tell({"error": error.code, "message": str(error)})
     except MemoryError:
-        print(json.dumps(TOO_LARGE), flush=True)  # noqa: T201
+        _tell(TOO_LARGE)
+
+
+def _tell(line: object) -> None:
+    """To the parent, which waits for it."""
+    sys.stdout.write(f"{json.dumps(line)}\n")
+    sys.stdout.flush()
 
 
 TOO_LARGE: Final = {"error": "too_complex", "message": f"reading it takes more than {MEMORY_BYTES >> 20} MiB of memory"}
@@ -140,11 +147,7 @@ def _has_image(page: "PageObject") -> bool:
 
 def can_read_images() -> bool:
     """Whether OCR is installed, with its program."""
-    try:
-        import pytesseract  # noqa: F401
-    except ImportError:
-        return False
-    return shutil.which("tesseract") is not None
+    return find_spec("pytesseract") is not None and shutil.which("tesseract") is not None
 
 
 def _read_image(page: "PageObject") -> str:

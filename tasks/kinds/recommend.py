@@ -5,6 +5,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -105,11 +106,9 @@ def _recommend_all(k: int, progress: Progress) -> RecommendResult:
 
 def need_numpy() -> None:
     """Raises TaskError ``not_installed`` without numpy."""
-    try:
-        import numpy  # noqa: F401
-    except ImportError:
+    if find_spec("numpy") is None:
         message = "this worker has no numpy: install jobcast with the extra ml (pip install 'jobcast[ml]')"
-        raise TaskError("not_installed", message) from None
+        raise TaskError("not_installed", message)
 
 
 def _known(collection: Collection) -> CollectionState:

@@ -12,7 +12,7 @@ def main() -> None:
     model = trained()
     took_s = time.perf_counter() - started
     training, held_out = split(shipped())
-    print(  # noqa: T201  # this is what it is for
+    print(
         f"accuracy {model.accuracy:.3f} on {len(held_out)} held-out sentences; "
         f"trained on {len(training)} in {took_s:.1f} s; {model.vocabulary} terms; version {model.version}"
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from tasks.errors import TaskError
@@ -32,11 +33,9 @@ class BrokenModelError(ValueError):
 
 def need_ml() -> None:
     """Raises TaskError ``not_installed`` without scikit-learn."""
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
+    if find_spec("sklearn") is None:
         message = "this worker has no scikit-learn: install jobcast with the extra ml (pip install 'jobcast[ml]')"
-        raise TaskError("not_installed", message) from None
+        raise TaskError("not_installed", message)
 
 
 def words_vectorizer(**options: Any) -> Any:
