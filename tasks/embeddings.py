@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
 from pydantic import BaseModel, ValidationError
 
 from tasks.chat import first_model, garbage
-from tasks.endpoint import Endpoint, media_type_of, read_text, read_whole
+from tasks.endpoint import ModelClient, media_type_of, read_text, read_whole
 from tasks.line import Abort, Line
 
 MAX_TEXTS: Final = 2048
@@ -38,38 +37,13 @@ class Embedded:
     tokens: int | None
 
 
-class EmbeddingClient:
+class EmbeddingClient(ModelClient):
     """Asks for vectors; one for all threads of a process.
 
-    Args:
-        base_url: up to ``/v1``.
-        api_key: sent as a bearer token; none where empty.
-        model: where empty, the first that the server lists with "embed" in its name, else the first.
-        read_timeout_s: longest silence.
-        transport: stands in for the network.
-
-    Raises:
-        ModelError: the address or the key cannot be used.
+    Without a model it takes the first that the server lists with "embed" in its name, else the first.
     """
 
-    def __init__(  # three settings, two limits, one seam
-        self,
-        base_url: str,
-        api_key: str = "",
-        model: str = "",
-        *,
-        connect_timeout_s: float = 5.0,
-        read_timeout_s: float = 60.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=None)
-        self._endpoint = Endpoint(base_url, api_key, "EMBED", timeout, transport)
-        self._model = model
-        self._quirks: frozenset[str] = frozenset()
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._endpoint.close()
+    setting = "EMBED"
 
     def embed(self, texts: Sequence[str], *, on_open: Callable[[Abort], None] | None = None) -> Embedded:
         """Waits for the vectors of 1 to 2048 texts.
@@ -85,16 +59,15 @@ class EmbeddingClient:
         if on_open is not None:
             on_open(line.abort)
         with line.errors():
-            model = self._model or self._default_model(line)
+            model = self._default_model(line)
             return read_answer(self._ask(texts, model, line), len(texts), model)
 
-    def _default_model(self, line: Line) -> str:
-        self._model = self._endpoint.pick_model(line, pick_model)
-        return self._model
+    def _pick(self, names: list[str]) -> str | None:
+        return pick_model(names)
 
     def _ask(self, texts: Sequence[str], model: str, line: Line) -> bytes:
         while True:
-            optional = {} if QUIRK in self._quirks else {QUIRK: "base64"}
+            optional = {} if QUIRK in self._quirks.get(model, ()) else {QUIRK: "base64"}
             body: dict[str, Any] = {"model": model, "input": list(texts), **optional}
             response = self._endpoint.send("POST", "/embeddings", line, body)
             if response.is_success and media_type_of(response) == "application/json":
@@ -102,7 +75,7 @@ class EmbeddingClient:
             text = read_text(response)
             if not optional or response.status_code not in (400, 422) or not re.search(rf"\b{QUIRK}\b", text):
                 raise self._endpoint.unexpected(response, text, "vectors")
-            self._quirks |= {QUIRK}
+            self._quirks[model] = frozenset({QUIRK})
 
 
 def pick_model(names: list[str]) -> str | None:

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import httpx
 
 from tasks import turns
-from tasks.chat import garbage, listed_models, refusal, retry_after_s
+from tasks.chat import first_model, garbage, listed_models, refusal, retry_after_s
 from tasks.errors import ModelError
 from tasks.line import Line
 
+CONNECT_S: Final = 5.0
 MAX_ERROR_BYTES: Final = 64 * 1024
 """Most that is read of an answer that is no success."""
 NO_LIST: Final = frozenset((404, 405, 501))
@@ -25,7 +26,7 @@ class Endpoint:
         base_url: up to ``/v1``.
         api_key: sent as a bearer token; none where empty.
         setting: ``LLM``, ``IMAGE`` or ``EMBED``: what the names of its settings begin with, for messages.
-        timeout: its limits; ``read`` is the longest silence.
+        silence_s: the longest.
         transport: stands in for the network.
 
     Raises:
@@ -37,13 +38,13 @@ class Endpoint:
         base_url: str,
         api_key: str,
         setting: str,
-        timeout: httpx.Timeout,
+        silence_s: float,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.setting = f"JOBCAST_{setting}"
         self._url = _checked_url(base_url, self.setting)
         self._key = _checked_key(api_key, self.setting)
-        self._timeout = timeout
+        self._timeout = timeout = httpx.Timeout(silence_s, connect=CONNECT_S, pool=None)
         self._http = httpx.Client(
             headers={"User-Agent": "jobcast", **({"Authorization": f"Bearer {self._key}"} if self._key else {})},
             timeout=timeout,
@@ -110,6 +111,52 @@ class Endpoint:
         media_type = response.headers.get("content-type", "no type")
         hint = f"does {self.setting}_BASE_URL lead to a model server? It usually ends in /v1"
         return garbage(f"answered with {media_type} in the place of {wanted} ({hint})", text)
+
+
+class ModelClient:
+    """What the clients of all sorts of models have in common. One serves all threads of a process.
+
+    Args:
+        base_url: up to ``/v1``.
+        api_key: sent as a bearer token; none where empty.
+        model: for requests that name none; where empty, one that the server lists.
+        silence_s: the longest, before the answer begins, too; the class's own where None.
+        transport: stands in for the network.
+
+    Raises:
+        ModelError: the address or the key cannot be used.
+    """
+
+    setting: ClassVar[str]
+    silence_s: ClassVar[float] = 60.0
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        model: str = "",
+        *,
+        silence_s: float | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        longest_s = self.silence_s if silence_s is None else silence_s
+        self._endpoint = Endpoint(base_url, api_key, self.setting, longest_s, transport)
+        self._model = model
+        self._quirks: dict[str, frozenset[str]] = {}
+        """By model: the fields that its server does not know."""
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._endpoint.close()
+
+    def _default_model(self, line: Line) -> str:
+        # Two threads may both ask at the start, which is better than one that waits for the other's slow server.
+        if not self._model:
+            self._model = self._endpoint.pick_model(line, self._pick)
+        return self._model
+
+    def _pick(self, names: list[str]) -> str | None:
+        return first_model(names)
 
 
 def _checked_url(base_url: str, setting: str) -> httpx.URL:

@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
@@ -13,7 +13,7 @@ from httpx_sse import EventSource
 from pydantic import BaseModel, ValidationError
 
 from tasks.chat import garbage, refusal, status_within
-from tasks.endpoint import Endpoint, is_stream, limit, media_type_of, read_text, read_whole
+from tasks.endpoint import ModelClient, is_stream, limit, media_type_of, read_text, read_whole
 from tasks.errors import ModelError
 from tasks.line import Abort, Line
 from tasks.pictures import MAX_BYTES, NoPicture, Picture, checked
@@ -60,35 +60,15 @@ class Made:
     seeded: bool
 
 
-class ImageClient:
+class ImageClient(ModelClient):
     """Asks for pictures; one for all threads of a process.
 
-    Args:
-        base_url: up to ``/v1``.
-        api_key: sent as a bearer token; none where empty.
-        read_timeout_s: longest silence: servers without previews are silent until the picture is done.
-        transport: stands in for the network.
-
-    Raises:
-        ModelError: the address or the key cannot be used.
+    A request that names no model leaves it to the client, which leaves it to the server.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str = "",
-        *,
-        connect_timeout_s: float = 5.0,
-        read_timeout_s: float = 180.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=None)
-        self._endpoint = Endpoint(base_url, api_key, "IMAGE", timeout, transport)
-        self._quirks: dict[str, frozenset[str]] = {}
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._endpoint.close()
+    setting = "IMAGE"
+    silence_s = 180.0
+    """Servers without previews say nothing until the picture is done."""
 
     def draw(
         self,
@@ -106,6 +86,8 @@ class ImageClient:
         Raises:
             ModelError: as ``LlmClient.stream`` says; ``model_garbage`` also where what came is no picture.
         """
+        if not request.model:
+            request = replace(request, model=self._model)
         line = self._endpoint.line()
         if on_open is not None:
             on_open(line.abort)

@@ -7,8 +7,8 @@ from typing import Final
 import httpx
 from httpx_sse import EventSource
 
-from tasks.chat import ChatRequest, Completion, first_model, learn_quirk, read_chunk
-from tasks.endpoint import Endpoint, is_stream, read_text
+from tasks.chat import ChatRequest, Completion, learn_quirk, read_chunk
+from tasks.endpoint import ModelClient, is_stream, read_text
 from tasks.errors import ModelError
 from tasks.line import Abort, Line
 
@@ -59,38 +59,13 @@ class Answer:
             raise ModelError("model_cut", "the model server ended in the middle of its answer", retryable=True)
 
 
-class LlmClient:
+class LlmClient(ModelClient):
     """Streams completions; one for all threads of a process.
 
-    Args:
-        base_url: up to ``/v1``.
-        api_key: sent as a bearer token; none where empty.
-        model: for requests that name none; where empty, the first that the server lists.
-        read_timeout_s: longest silence, before the first token too.
-        transport: stands in for the network.
-
-    Raises:
-        ModelError: the address or the key cannot be used.
+    A request that names no model goes to the first that the server lists, where the client has none either.
     """
 
-    def __init__(  # three settings, two limits, one seam
-        self,
-        base_url: str,
-        api_key: str = "",
-        model: str = "",
-        *,
-        connect_timeout_s: float = 5.0,
-        read_timeout_s: float = 60.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s, pool=None)
-        self._endpoint = Endpoint(base_url, api_key, "LLM", timeout, transport)
-        self._model = model
-        self._quirks: dict[str, frozenset[str]] = {}
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._endpoint.close()
+    setting = "LLM"
 
     @contextmanager
     def stream(self, request: ChatRequest, *, on_open: Callable[[Abort], None] | None = None) -> Iterator[Answer]:
@@ -129,9 +104,3 @@ class LlmClient:
             if quirk is None:
                 raise self._endpoint.unexpected(response, text, "a stream")
             quirks |= {quirk}
-
-    def _default_model(self, line: Line) -> str:
-        # Two threads may both ask at the start, which is better than one that waits for the other's slow server.
-        if not self._model:
-            self._model = self._endpoint.pick_model(line, first_model)
-        return self._model

@@ -1,6 +1,5 @@
 """Batches: many jobs in one submission, counted as one; and the children of a job."""
 
-import re
 import time
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
@@ -13,10 +12,10 @@ from progress.events import rfc3339
 from progress.jobs import Json, group_id
 from server.auth import OwnerDep
 from server.batches import batch_chunks, counts, position
-from server.errors import Problem, invalid, responses
+from server.errors import Problem, responses
 from server.making import batch_of
 from server.negotiation import MEDIA_TYPES
-from server.routes.jobs import KEY_PATTERN, MAX_KEY, JobDep
+from server.routes.jobs import JobDep, KeyHeader, checked_key
 from server.schemas import JOB_ID, JobRequest, JobView, is_job_id
 from server.state import State, StateDep
 from server.streams import StreamResponse, overloaded
@@ -114,21 +113,16 @@ async def submit_batch(
     body: BatchRequest,
     state: StateDep,
     owner: OwnerDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(max_length=MAX_KEY, description="Same key, same jobs", json_schema_extra={"pattern": KEY_PATTERN}),
-    ] = None,
+    idempotency_key: KeyHeader = None,
 ) -> Response:
     """All of them are made, or none. A batch of more than 1,000 is submitted in parts: ``batch`` names the first's."""
-    if idempotency_key is not None and not re.fullmatch(KEY_PATTERN, idempotency_key):
-        raise invalid("Idempotency-Key", "give 1 to 255 printable characters of ASCII")
+    key = checked_key(idempotency_key)
     wanted = []
     for number, request in enumerate(body.jobs):
         try:
             wanted.append(await state.submissions.validated(request, owner))
         except Problem as problem:
             raise placed(problem, f"jobs.{number}") from None
-    key = idempotency_key or ""
     batch = body.batch or batch_of(key, owner)
     if body.batch:
         await find_batch(batch, state)

@@ -26,7 +26,23 @@ MAX_WAIT_S = 120
 MAX_KEY = 255
 KEY_PATTERN = r"^[ -~]*[!-~][ -~]*$"
 CURSOR_PATTERN = rf"^({JOB_ID.pattern})?$"
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=MAX_KEY,
+        description="The same key and body make nothing new: the answer is that of the first time",
+        json_schema_extra={"pattern": KEY_PATTERN},
+    ),
+]
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Answer when the job ends, or after this many seconds")]
+
+
+def checked_key(idempotency_key: str | None) -> str:
+    """An idempotency key, empty for none. Raises Problem (422)."""
+    if idempotency_key is not None and not re.fullmatch(KEY_PATTERN, idempotency_key):
+        raise invalid("Idempotency-Key", "give 1 to 255 printable characters of ASCII")
+    return idempotency_key or ""
 
 
 async def find_job(job_id: str, state: StateDep, _owner: OwnerDep) -> Job:
@@ -60,10 +76,7 @@ async def submit(
     request: Request,
     state: StateDep,
     owner: OwnerDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(max_length=MAX_KEY, description="Same key, same job", json_schema_extra={"pattern": KEY_PATTERN}),
-    ] = None,
+    idempotency_key: KeyHeader = None,
     prefer: Annotated[str | None, Header(description="`wait=N`: answer when it ends, or after N seconds")] = None,
 ) -> Response:
     """Makes a job and answers at once, with its id; see the other routes for what becomes of it.
@@ -71,14 +84,13 @@ async def submit(
     With ``Accept: text/event-stream`` the answer is the job's event stream itself; with ``text/plain`` its text, and
     with ``application/x-ndjson`` its events, one a line.
     """
-    if idempotency_key is not None and not re.fullmatch(KEY_PATTERN, idempotency_key):
-        raise invalid("Idempotency-Key", "give 1 to 255 printable characters of ASCII")
+    key = checked_key(idempotency_key)
     wait_s = preferred_wait(prefer or "")
     # Before anything is made: whoever is refused may not be left with a job that he knows nothing of.
     asked = asked_stream(request)
     if asked and not state.has_room():
         return no_room(asked.format)
-    made = await state.submissions.submit(body, idempotency_key=idempotency_key or "", owner=owner)
+    made = await state.submissions.submit(body, idempotency_key=key, owner=owner)
     headers = {"Location": f"/v1/jobs/{made.job.id}"}
     job = made.job
     if asked:

@@ -355,7 +355,7 @@ def test_a_key_that_the_server_repeats_is_blotted_out() -> None:
 
 @pytest.mark.parametrize("directive", ["stall_after=3", "silent"])
 def test_a_server_that_falls_silent_times_out(demo: Demo, directive: str) -> None:
-    error = failure(LlmClient(demo.url, read_timeout_s=0.2), ask(f"[[demo: {directive}]]"))
+    error = failure(LlmClient(demo.url, silence_s=0.2), ask(f"[[demo: {directive}]]"))
 
     assert (error.code, error.retryable) == ("model_timeout", True)
     assert "0.2 s" in error.message
