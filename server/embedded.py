@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ MEND: Final = (
 PORTS: Final = range(20_000, 32_000)
 """Below the ports that kernels give to outgoing connections: a client that dials a server just gone might be
 given the very port it dials, and would then talk to itself and keep the server out."""
+_given: Final = deque[int](maxlen=1000)
+"""Those that were found free last: who asked for one may not listen there yet."""
 _TAKEN: Final = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -85,13 +88,14 @@ def server_command(binary: Path, port: int, data: Path) -> list[str]:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port on ``host`` that nothing listens on.
+    """A port on ``host`` that nothing listens on, and that was not given to another just now.
 
     Raises:
         StartError: none was found.
     """
     for port in random.sample(PORTS, 100):
-        if is_free(host, port):
+        if port not in _given and is_free(host, port):
+            _given.append(port)
             return port
     raise StartError(f"no free port on {host} between {PORTS.start} and {PORTS.stop}")
 

@@ -74,6 +74,10 @@ def test_a_free_port_is_outside_of_those_for_outgoing_connections() -> None:
         assert int(outgoing.read_text().split()[0]) >= PORTS.stop
 
 
+def test_nobody_is_given_the_port_of_another_who_is_about_to_listen_there() -> None:
+    assert len({free_port() for _ in range(500)}) == 500
+
+
 def test_a_port_that_is_listened_on_is_not_free() -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         assert not is_free(LOOPBACK, server.getsockname()[1])
