@@ -133,7 +133,7 @@ def test_whatever_becomes_of_a_worker_its_job_goes_on_soon(
             house.go_on(alone, crew)
 
             victims = live.start_workers(*((scene.name, scene.pool, 2) for scene in SPARED))
-            spared = house.begin(SPARED, lasts_s=max(10, 2.5 * lease_s))
+            spared = house.begin(SPARED, lasts_s=max(12, 2.5 * lease_s))
             house.start_spares()
             strike(spared, victims)
             back = time.monotonic() + FROZEN * lease_s

@@ -97,12 +97,7 @@ def test_workers_that_were_killed_while_others_are_there(
 ) -> None:
     posts = [(queue, pool, 3) for queue, pool in SORTS]
     first = stage.start_workers(*posts)
-    # Longer than it takes to start other workers.
-    readers = [
-        speaking(stage, audience, tmp_path / f"{queue}-{number}", queue, pieces=240)
-        for number in range(3)
-        for queue, _ in SORTS
-    ]
+    readers = [speaking(stage, audience, tmp_path / f"{queue}-{n}", queue) for n in range(3) for queue, _ in SORTS]
     stage.start_workers(*posts)
     for worker in first:
         worker.kill(group=group)
