@@ -15,6 +15,7 @@ from tests.faults.following import Audience, Follower, SocketFollower, spoken
 from tests.support.beside import side_by_side
 from tests.support.live import Child, Live
 from tests.support.redis_server import RedisServer
+from tests.support.seeds import seed_of
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -209,12 +210,11 @@ def at_the_same_moment(
 
 
 def test_of_a_cancel_and_an_end_at_the_same_moment_everyone_sees_the_same_one(house: Live, audience: Audience) -> None:
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
+    seed = seed_of("CANCEL_SEED")
     aim = Aim()
     with house.client() as client, ThreadPoolExecutor(4) as pool:
         asked = [
-            pool.submit(at_the_same_moment, client, audience, random.Random(seed + number), aim)
+            pool.submit(at_the_same_moment, client, audience, random.Random(f"{seed} {number}"), aim)
             for number in range(JOBS)
         ]
         answers = [future.result() for future in asked]

@@ -1,9 +1,7 @@
 """Fifty jobs at once, each followed by four readers that are cut off ten times each, at random places."""
 
 import asyncio
-import os
 import random
-import secrets
 from itertools import pairwise
 
 import httpx
@@ -11,6 +9,7 @@ import pytest
 
 from tests.integration.readers import NdjsonReader, Reader, SseReader, TextReader, WebSocketReader
 from tests.support.live import Live
+from tests.support.seeds import seed_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -26,10 +25,8 @@ SPECIAL = (
 
 @pytest.fixture
 def seed() -> str:
-    """What chance hangs on. JOBCAST_TEST_SEED plays a run that failed again."""
-    chosen = os.environ.get("JOBCAST_TEST_SEED") or secrets.token_hex(4)
-    print(f"JOBCAST_TEST_SEED={chosen}")
-    return chosen
+    """What chance hangs on."""
+    return seed_of("CUTS_SEED")
 
 
 def words(chance: random.Random) -> list[str]:
