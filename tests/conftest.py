@@ -1,6 +1,7 @@
 """Fixtures that every test may use: a real Redis, flushed, executors on it, and a real RabbitMQ."""
 
 import os
+import signal
 import warnings
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,6 +16,9 @@ from tests.support.live import Live, running
 from tests.support.machine import Stalls
 from tests.support.rabbit_server import RabbitServer
 from tests.support.redis_server import RedisServer
+
+# A shell makes what it runs in the background deaf to Ctrl-C, and that goes on to all children; some are sent one here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two lanes that start servers side by side find no port twice: see tests/lanes.py.
 _half = len(embedded.PORTS) // 2
