@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 import httpx
 
 from tasks import turns
+from tasks.certificates import trusted
 from tasks.chat import first_model, garbage, listed_models, refusal, retry_after_s
 from tasks.errors import ModelError
 from tasks.line import Line
@@ -48,6 +49,7 @@ class Endpoint:
         self._http = httpx.Client(
             headers={"User-Agent": "jobcast", **({"Authorization": f"Bearer {self._key}"} if self._key else {})},
             timeout=timeout,
+            verify=trusted(),
             # A connection serves one request. Its trace then always tells which socket it is, an abort never hits
             # another's, and none turns out to be closed already. Beside a generation, connecting takes no time.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),

@@ -21,6 +21,7 @@ from progress.commands import Tried
 from progress.events import encode_json, rfc3339
 from progress.jobs import Job
 from progress.targets import SETTING, Address, Targets
+from tasks.certificates import trusted
 
 TIMEOUT_S: Final = 15.0
 """Of one try, with everything that it does."""
@@ -73,7 +74,9 @@ class Messenger:
         self._targets = targets
         # A connection is told by its address, not by the name that its certificate is for: none is used twice.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(trust_env=False, limits=limits, timeout=TIMEOUT_S)
+        self._client = httpx.AsyncClient(
+            trust_env=False, verify=trusted(trust_env=False), limits=limits, timeout=TIMEOUT_S
+        )
         # Of its own: names that take long to look up are not to keep the others waiting.
         self._resolvers = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="webhook-names")
 
