@@ -14,11 +14,14 @@ def train(samples: list[Sample]) -> Model:
     """A model of these texts, whose accuracy nobody has measured yet. Needs both labels among them."""
     import numpy
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     texts = [sample.text for sample in samples]
     by_words, by_pieces = words_vectorizer().fit(texts), pieces_vectorizer(min_df=2).fit(texts)
     fitted = LogisticRegression(C=STRICTNESS, max_iter=1000, random_state=0)
-    fitted.fit(features(texts, by_words, by_pieces), [sample.positive for sample in samples])
+    # More threads take longer for so little, and how many there are would decide the last digits of the weights.
+    with threadpool_limits(1):
+        fitted.fit(features(texts, by_words, by_pieces), [sample.positive for sample in samples])
     return Model(
         words=[str(term) for term in by_words.get_feature_names_out()],
         pieces=[str(term) for term in by_pieces.get_feature_names_out()],
