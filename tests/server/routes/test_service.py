@@ -74,10 +74,11 @@ async def test_what_does_not_answer_at_all_is_not_waited_for(api: Api, monkeypat
 
     async with api_with(queue=Hanging()) as hung:
         try:
-            found = await asked(hung, "/readyz")
+            status, found = await asked(hung, "/readyz")
         finally:
             go.set()
-    assert found == (503, {"status": "unavailable", "redis": "ok", "broker": "no answer in time"})
+    # Not what it says of Redis: a machine that stands still may keep that back for as long.
+    assert (status, found["status"], found["broker"]) == (503, "unavailable", "no answer in time")
 
 
 async def test_health_shows_people_who_works_and_what_waits(api: Api) -> None:
