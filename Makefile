@@ -45,6 +45,7 @@ scale: $(VENV)/run.stamp ## the costs of one event and one reader, and what they
 clean: ## takes away what the commands above made, save the data in .jobcast
 	rm -rf $(VENV) tests/clients/node_modules bench/node/node_modules dist htmlcov .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(SOURCE) bench -name __pycache__ -prune -exec rm -rf {} +
 
 # Made again when a lock or the package's description changes, so a pull needs no thought.
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml requirements/setup.sh

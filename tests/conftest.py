@@ -41,7 +41,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """The address of an empty Redis."""
-    redis_server.command("FLUSHALL")
+    redis_server.own.flushall()
     return redis_server.url
 
 

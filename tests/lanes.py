@@ -16,11 +16,17 @@ from progress.process import die_with_parent
 ROOT: Final = Path(__file__).parent.parent
 FIRST: Final = ("tests/faults", "tests/integration")
 UNIT: Final = ("tests/contract", "tests/docs", "tests/progress", "tests/tasks")
+NOT_FAST: Final = tuple(
+    f"tests/{name}" for name in ("browser", "clients", "cluster", "faults", "fuzz", "integration", "js")
+)
+"""Where no test is a fast one: what they import takes as long as many a fast test."""
 NICE: Final = 10
 PYTEST: Final = ("-m", "pytest")
 COUNTED: Final = ("-m", "coverage", "run", "--parallel-mode", *PYTEST)
 LANE: Final = "TEST_LANE"
 """Which of the two a process of pytest is: they look for free ports in different places."""
+UNCOMPILED: Final = "PYTHONDONTWRITEBYTECODE"
+"""Where this is set, every run and each of a hundred processes in it would compile all of the source anew."""
 
 
 def start(lane: int, arguments: list[str], output: IO[bytes] | None) -> "subprocess.Popen[bytes]":
@@ -33,7 +39,7 @@ def start(lane: int, arguments: list[str], output: IO[bytes] | None) -> "subproc
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**os.environ, LANE: str(lane)},
+        env={**{name: value for name, value in os.environ.items() if name != UNCOMPILED}, LANE: str(lane)},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
@@ -46,7 +52,7 @@ def main(arguments: list[str]) -> int:
     first = UNIT if arguments[:1] == ["--unit"] else FIRST
     arguments = arguments[first is UNIT :]
     command = PYTEST if first is UNIT else COUNTED
-    rest = [f"--ignore={path}" for path in first]
+    rest = [f"--ignore={path}" for path in (*first, *(NOT_FAST if first is UNIT else ()))]
     with tempfile.TemporaryFile() as output:
         lanes = [start(1, [*command, *rest, *arguments], output), start(0, [*command, *first, *arguments], None)]
         statuses = [lane.wait() for lane in lanes]

@@ -153,10 +153,9 @@ def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
     """A real server, which a fixture has flushed."""
 
     def pass_time(ms: int) -> None:
-        with server.client() as client:
-            until = _time_ms(client) + ms
-            while _time_ms(client) < until:
-                time.sleep(0.001)
+        until = _time_ms(server.own) + ms
+        while _time_ms(server.own) < until:
+            time.sleep(0.001)
 
     # It goes by itself after keys.SETTLE_MS.
     return Backend(
@@ -166,24 +165,24 @@ def on_redis(executor: RedisExecutor, server: RedisServer) -> Backend:
 
 def saved_on(server: RedisServer) -> Callable[[], None]:
     """See Backend.save."""
-    with redis.Redis.from_url(server.url) as client:
-        names = list(client.scan_iter(count=1_000))
-        pipe = client.pipeline()
-        for name in names:
-            pipe.pttl(name).dump(name)
-        found = pipe.execute()
+    names = list(server.own.scan_iter(count=1_000))
+    pipe = server.own.pipeline()
+    for name in names:
+        pipe.pttl(name)
+        pipe.dump(name)
+    found = pipe.execute()
     kept = [(name, max(ttl_ms, 0), value) for name, ttl_ms, value in zip(names, found[::2], found[1::2], strict=True)]
 
     def crash() -> None:
-        with redis.Redis.from_url(server.url) as client:
-            pipe = client.pipeline().flushall()
-            for name, ttl_ms, value in kept:
-                pipe.restore(name, ttl_ms, value)
-            pipe.set(keys.SERVER, "00000000")
-            for name, _, _ in kept:
-                if name.startswith(keys.JOB.encode()):
-                    pipe.hset(name, "server", "00000000")
-            pipe.execute()
+        pipe = server.own.pipeline()
+        pipe.flushall()
+        for name, ttl_ms, value in kept:
+            pipe.restore(name, ttl_ms, value)
+        pipe.set(keys.SERVER, "00000000")
+        for name, _, _ in kept:
+            if name.startswith(keys.JOB.encode()):
+                pipe.hset(name, "server", "00000000")
+        pipe.execute()
 
     return crash
 
@@ -195,6 +194,5 @@ def _time_ms(client: redis.Redis) -> int:
 
 def keys_without_ttl(server: RedisServer) -> set[str]:
     """Keys that would stay for ever, without the prefix."""
-    with server.client() as client:
-        found = {str(key) for key in client.scan_iter() if client.ttl(str(key)) < 0}
+    found = {key.decode() for key in server.own.scan_iter() if server.own.ttl(key) < 0}
     return {key.removeprefix(keys.PREFIX) for key in found}

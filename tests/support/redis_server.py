@@ -34,6 +34,7 @@ class RedisServer(ServerProcess):
         self._password = password
         self._options = options
         self._config = config
+        self._own: redis.Redis | None = None
 
     @property
     def login(self) -> str:
@@ -91,6 +92,20 @@ class RedisServer(ServerProcess):
         with self.client() as client:
             answer: object = client.execute_command(*words)
             return answer
+
+    @property
+    def own(self) -> "redis.Redis":
+        """The one that it keeps, for values as they are, and for what each test needs: don't close it."""
+        if self._own is None:
+            self._own = self.binary_client()
+        return self._own
+
+    def kill(self) -> None:
+        """See ServerProcess."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+        super().kill()
 
     def info(self, section: str) -> str:
         """A section of what it says of itself, as it comes."""

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from progress.settings import current
+from tasks.sentiment.model import Model
+from tasks.sentiment.training import trained
 
 
 @pytest.fixture
@@ -22,3 +24,9 @@ def environment(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     current.cache_clear()
     yield chosen
     current.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The sentiment model of what is shipped. Nobody changes it."""
+    return trained()

@@ -18,18 +18,12 @@ from tasks.progress import Progress, Resumed
 from tasks.sentiment import shelf
 from tasks.sentiment.model import Model
 from tasks.sentiment.shelf import Shelf
-from tasks.sentiment.training import trained
 from tests.tasks.test_progress import ListSink
 
 pytest.importorskip("sklearn")
 
 JOB = "0190a5b0-0000-7000-8000-000000000000"
 TEXTS = ["What a lovely day.", "This is awful.", "I love it", "A dreadful, boring film", "great stuff"]
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return trained()
 
 
 @pytest.fixture
