@@ -38,6 +38,8 @@ MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_TEXT_BYTES: Final = MAX_EVENT_BYTES - 1024
 """Encoded bytes of text in one event: the rest is for the members around it."""
 MAIN_CHANNEL: Final = "main"
+LEAST_FRACTION: Final = 0.01
+"""Two fractions that are nearer to each other than this look the same to people."""
 
 # Line ends for str.splitlines() and so for clients built on it, though not for SSE nor for JSON.
 _EXTRA_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
@@ -67,6 +69,19 @@ class Draft:
         """
         kept = {name: value for name, value in fields.items() if value is not None}
         return cls(event_type, encode_json(kept)[1:-1])
+
+    def outdates(self, earlier: "Draft") -> bool:
+        """Whether an earlier progress need not be told any more: it is of the same step, and not to be told apart.
+
+        Counts are thinned out before (``tasks/pace.py``), so each of them is told.
+        """
+        if not self.type == earlier.type == "progress":
+            return False
+        new, old = (json.loads("{" + draft.fields + "}") for draft in (self, earlier))
+        if "current" in new or "current" in old or new.get("step") != old.get("step"):
+            return False
+        further: float = new.get("fraction", 0.0) - old.get("fraction", 0.0)
+        return abs(further) < LEAST_FRACTION
 
 
 # Not frozen, which would nearly double what it costs to read one; nobody changes it all the same.

@@ -103,9 +103,9 @@ class Publisher:
         with self._changed:
             self._make_room()
             self._join_texts()
-            # Of progress that nobody could have seen yet, only the newest counts.
-            if draft.type == "progress" and self._drafts and self._drafts[-1].type == "progress":
-                self._drafts.pop()
+            # Of progress that nobody could have seen yet, only what differs counts.
+            if self._drafts and draft.outdates(self._drafts[-1]):
+                self._held_bytes -= len(self._drafts.pop().fields)
             self._drafts.append(draft)
             self._held_bytes += len(draft.fields)
             if draft.type == "progress":

@@ -234,16 +234,33 @@ def test_everything_stands_in_the_order_in_which_it_was_published(bench: Bench) 
     assert job.progress == {"fraction": 1.0, "message": "p"}
 
 
-def test_of_progress_that_nobody_could_have_seen_only_the_newest_counts(bench: Bench) -> None:
+def test_of_progress_that_looks_the_same_only_the_newest_counts(bench: Bench) -> None:
     gate = bench.hold()
     publisher = bench.publisher()
     publisher.token("a")
     assert gate.reached.wait(LONG_S)
-    for step in range(1000):
-        publisher.event(progress_draft(step / 1000, message=str(step)))
+    for part in range(100_000):
+        publisher.event(progress_draft(part / 100_000, message=f"{part:0100}"))
     gate.opened.set()
     publisher.flush(LONG_S)
-    assert bench.events() == [("token", "a"), ("progress", "999")]
+    assert bench.events() == [("token", "a"), ("progress", f"{99_999:0100}")]
+
+
+def test_of_progress_all_that_differs_is_told_however_fast(bench: Bench) -> None:
+    gate = bench.hold()
+    publisher = bench.publisher()
+    publisher.token("a")
+    assert gate.reached.wait(LONG_S)
+    for step in ("load", "work"):
+        for tenth in range(11):
+            publisher.event(progress_draft(tenth / 10, step=step, message=f"{step} {tenth}"))
+    for count in (1, 2, 3):
+        publisher.event(progress_draft(None, step="work", current=count, message=f"count {count}"))
+    publisher.event(progress_draft(None, step="store", message="store"))
+    gate.opened.set()
+    publisher.flush(LONG_S)
+    told = [*(f"{step} {tenth}" for step in ("load", "work") for tenth in range(11)), "count 1", "count 2", "count 3"]
+    assert [message for _, message in bench.events()] == ["a", *told, "store"]
 
 
 @pytest.mark.parametrize("text", ["é😀\r\n\u2028\"'\\" * 9_000, "x" * 100_000])
