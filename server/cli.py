@@ -94,6 +94,7 @@ def _api(parsed: argparse.Namespace) -> int:
     from server import main, several
 
     current = settings.current()
+    _need_redis()
     if current.workers > 1 and not parsed.shared_port:
         several.run(current)
         return OK
@@ -107,6 +108,7 @@ def _worker(parsed: argparse.Namespace) -> int:
     from tasks.app import load_kinds, queue_names
     from tasks.main import run_worker
 
+    _need_redis()
     _find_task_modules()
     load_kinds(settings.current())
     served = [name for name in parsed.queues or queue_names() if name not in parsed.except_queues]
@@ -119,6 +121,7 @@ def _worker(parsed: argparse.Namespace) -> int:
 def _beat(parsed: argparse.Namespace) -> int:
     from tasks.main import run_beat
 
+    _need_redis()
     _find_task_modules()
     run_beat(parsed.schedule)
     return OK
@@ -127,6 +130,7 @@ def _beat(parsed: argparse.Namespace) -> int:
 def _flower(parsed: argparse.Namespace) -> int:
     from tasks.main import run_flower
 
+    _need_redis()
     _find_task_modules()
     run_flower(parsed.host, parsed.port)
     return OK
@@ -137,6 +141,16 @@ def _doctor(_parsed: argparse.Namespace) -> int:
 
     _find_task_modules()
     return run()
+
+
+def _need_redis() -> None:
+    """Raises InvalidSettings where a process that is started by itself would not know its Redis."""
+    from progress.errors import InvalidSettings
+    from progress.settings import current
+
+    if not current().redis_url:
+        mend = "set it, as in redis://127.0.0.1:6379/0, or run `jobcast up`, which brings a Redis along"
+        raise InvalidSettings(f"JOBCAST_REDIS_URL is not set: {mend}")
 
 
 def _find_task_modules() -> None:

@@ -234,6 +234,14 @@ def test_a_setting_that_is_unknown_stops_the_start_with_one_line() -> None:
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["api", "worker", "beat", "flower"])
+def test_a_process_by_itself_needs_the_address_of_a_redis(command: str) -> None:
+    ended = run([command], JOBCAST_REDIS_URL="", JOBCAST_CELERY_EVENTS="true")
+    assert ended.returncode == exits.USAGE
+    assert ended.stderr.startswith("jobcast: JOBCAST_REDIS_URL is not set")
+    assert ended.stderr.count("\n") == 1
+
+
 def test_the_server_s_own_settings_say_where_it_is_and_which_key_it_takes(api: FakeApi) -> None:
     port = api.url.rpartition(":")[2]
     ended = run(["jobs"], JOBCAST_PORT=port, JOBCAST_API_KEYS="me:secret")
