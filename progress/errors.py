@@ -30,8 +30,8 @@ class JobcastError(Exception):
 class InvalidCursor(JobcastError):
     """A cursor is not one that this server gave out."""
 
-    def __init__(self, cursor: str) -> None:
-        super().__init__(f"{cursor!r} is no position in a log: give a whole number, -1 for from now on")
+    def __init__(self, cursor: str, wanted: str = "a whole number, -1 for from now on") -> None:
+        super().__init__(f"{cursor!r} is no position in a log: give {wanted}")
         self.cursor = cursor
 
 
@@ -92,7 +92,7 @@ class IdempotencyConflict(JobcastError):
     """An Idempotency-Key came again with another body."""
 
     def __init__(self, key: str, job_id: str) -> None:
-        super().__init__(f"Idempotency-Key {key!r} belongs to job {job_id}, which was submitted with another body")
+        super().__init__(f"this key belongs to job {job_id}, which was submitted with another body")
         self.key = key
         self.job_id = job_id
 

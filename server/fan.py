@@ -82,15 +82,17 @@ def encode_cursor(positions: Positions) -> str:
 
 
 def decode_cursor(text: str, job_ids: Iterable[str]) -> Positions:
-    """The positions of these jobs; 0 for one that the cursor does not know.
+    """The positions of these jobs; 0 for one that the cursor does not know. 0 and -1 are the same for all of them.
 
     Raises:
         InvalidCursor: this server did not make it.
     """
+    if text in ("0", "-1"):
+        return dict.fromkeys(job_ids, int(text))
     known: Positions = {}
     for part in text.split(",") if text else ():
         tail, dot, seq = part.partition(".")
         if not (dot and len(tail) == 12 and seq.isascii() and seq.isdigit() and len(seq) <= 15):
-            raise InvalidCursor(text[:40])
+            raise InvalidCursor(text[:40], "the `id:` of an event of such a stream, or -1 for from now on")
         known[tail] = int(seq)
     return {job_id: known.get(job_id[-12:], 0) for job_id in job_ids}

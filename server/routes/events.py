@@ -34,7 +34,7 @@ _EVENTS: dict[str, Any] = {}
 
 # What StreamRequest takes, for those who read the document.
 POSITION = r"^(-1|\d{1,15})?$"
-POSITIONS = r"^([^.,]{12}\.\d{1,15}(,[^.,]{12}\.\d{1,15})*)?$"
+POSITIONS = r"^(-1|0|[^.,]{12}\.\d{1,15}(,[^.,]{12}\.\d{1,15})*)?$"
 FLAG = r"^(0|1|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?$"
 TYPES = r"^((T)(,(T))*)?$".replace("T", "|".join(sorted(EVENT_TYPES)))
 
@@ -157,6 +157,8 @@ async def several_jobs(
     # All of them are looked at: one that is wrong is refused, also where another one counts.
     positions, *_ = [decode_cursor(text, dict.fromkeys(query.job)) for text in given or [""]]
     jobs = [await state.store.get(job_id) if is_job_id(job_id) else _missing(job_id) for job_id in positions]
+    # From now on: as a number, since the cursor of the first event tells where all of them are.
+    positions |= {found.id: found.last_seq for found in jobs if positions[found.id] < 0}
     if all(found.ended and positions[found.id] >= found.last_seq for found in jobs):
         return Response(status_code=204)
     if not state.has_room():

@@ -167,8 +167,14 @@ def test_a_cursor_knows_nothing_of_new_jobs_and_forgets_others() -> None:
     assert decode_cursor("", [known]) == {known: 0}
 
 
+@pytest.mark.parametrize("text", ["0", "-1"])
+def test_the_start_and_the_end_are_positions_in_all_of_them(text: str) -> None:
+    one, other = uuid7(), uuid7()
+    assert decode_cursor(text, [one, other]) == {one: int(text), other: int(text)}
+
+
 @pytest.mark.parametrize(
-    "text", ["7", "abc.7", "0123456789ab.", "0123456789ab.-1", "0123456789ab.٣", "0123456789ab.1,"]
+    "text", ["7", "-2", "abc.7", "0123456789ab.", "0123456789ab.-1", "0123456789ab.٣", "0123456789ab.1,"]
 )
 def test_a_cursor_of_somebody_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor):

@@ -245,6 +245,21 @@ async def test_a_cut_stream_of_several_goes_on_where_each_was(api: Api) -> None:
     assert by_query.status_code == 204
 
 
+async def test_several_can_be_followed_from_now_on(api: Api) -> None:
+    one, other = ended(api, "x"), api.job()
+    async with api.exchange(several(one, other, query="&after=-1")) as reader:
+        await reader.until(lambda: api.state.streams == 1)
+        api.worker.cancel(other)
+        await reader.end()
+    ends = f"{one[-12:]}.4,{other[-12:]}.2"
+    assert [(cursor, data["job"], data["type"]) for cursor, _, data in blocks(reader.body)] == [
+        (ends, other, "cancelled")
+    ]
+    assert (await api.client.get(several(one, other, query="&after=-1"))).status_code == 204
+    whole = await api.client.get(several(one, other, query="&after=0"))
+    assert [data["seq"] for _, _, data in blocks(whole.content)] == [1, 2, 3, 4, 1, 2]
+
+
 async def test_a_filter_of_several_lets_every_end_through(api: Api) -> None:
     one, other = ended(api, "x"), ended(api, "y")
     found = blocks((await api.client.get(several(one, other, query="&types=log"))).content)
