@@ -28,7 +28,7 @@ from progress.storage import open_storage
 from progress.turns import Turns
 from tasks import turns
 from tasks.drain import drain
-from tasks.errors import TaskError
+from tasks.errors import Retry, TaskError
 from tasks.family import Children
 from tasks.patience import patiently
 from tasks.progress import Progress, Resumed
@@ -193,10 +193,10 @@ def ending_of(error: Exception, over: AttemptOver | None, kind: Kind, job: Job) 
         case ValidationError() as invalid:
             return _failed("invalid_input", first_line(invalid))
         case TaskError() as known:
-            return _retry_or_fail(known.code, known.message, known.retryable, known.retry_after_s, kind, job)
+            return _retry_or_fail(known.code, known.message, known.retryable, pause_s(known, kind, job), job)
     logger.exception("job %s: %s failed", job.id, kind.name, exc_info=error)
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return _retry_or_fail("task_error", message, True, None, kind, job)
+    return _retry_or_fail("task_error", message, True, backoff_s(kind.backoff_s, job.attempt, None), job)
 
 
 def ending_when_over(over: AttemptOver, job: Job) -> Ending | None:
@@ -213,13 +213,18 @@ def ending_when_over(over: AttemptOver, job: Job) -> Ending | None:
     return None
 
 
-def _retry_or_fail(
-    code: str, message: str, retryable: bool, retry_after_s: float | None, kind: Kind, job: Job
-) -> Ending:
+def _retry_or_fail(code: str, message: str, retryable: bool, delay_s: float, job: Job) -> Ending:
     error = encode_json(error_json(code, message, retryable=retryable))
     if not retryable or job.attempt - job.handed_back >= job.max_attempts:
         return Ending("failed", error)
-    return Ending("retrying", error, round(backoff_s(kind.backoff_s, job.attempt, retry_after_s) * 1000))
+    return Ending("retrying", error, round(delay_s * 1000))
+
+
+def pause_s(error: TaskError, kind: Kind, job: Job) -> float:
+    """Seconds before the next attempt. A task that says when is taken at its word; all else is spread."""
+    if isinstance(error, Retry) and error.retry_after_s is not None:
+        return _bounded(error.retry_after_s)
+    return backoff_s(kind.backoff_s, job.attempt, error.retry_after_s)
 
 
 def backoff_s(bounds: tuple[float, float], attempt: int, retry_after_s: float | None) -> float:
@@ -228,8 +233,12 @@ def backoff_s(bounds: tuple[float, float], attempt: int, retry_after_s: float | 
     pause = random.uniform(0, min(longest, first * 2 ** (attempt - 1)))
     if retry_after_s is None:
         return pause
+    return _bounded(retry_after_s) + min(pause, 1.0)
+
+
+def _bounded(asked_s: float) -> float:
     # This way round NaN becomes 0, too.
-    return min(max(0.0, retry_after_s), LONGEST_PAUSE_S) + min(pause, 1.0)
+    return min(max(0.0, asked_s), LONGEST_PAUSE_S)
 
 
 def error_json(code: str, message: str, *, retryable: bool) -> Json:
