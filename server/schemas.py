@@ -115,8 +115,9 @@ class ProgressView(BaseModel):
     fraction: float | None = None
     step: str | None = None
     message: str | None = None
-    current: float | None = None
-    total: float | None = None
+    # Whole numbers stay whole, as in events: not every language reads 3.0 as one.
+    current: int | float | None = None
+    total: int | float | None = None
 
 
 class ErrorView(BaseModel):

@@ -7,7 +7,16 @@ import pytest
 from pydantic import ValidationError
 
 from progress.jobs import MAX_LEVELS, Job
-from server.schemas import HINT_AFTER_MS, MAX_METADATA_BYTES, JobRequest, JobView, KindView, hint, is_job_id
+from server.schemas import (
+    HINT_AFTER_MS,
+    MAX_METADATA_BYTES,
+    JobRequest,
+    JobView,
+    KindView,
+    ProgressView,
+    hint,
+    is_job_id,
+)
 from tests.support.api import BOUNDED, KIND, settings
 
 
@@ -164,3 +173,9 @@ def test_only_what_can_be_an_id_is_looked_up() -> None:
     assert is_job_id("01a1fe52-191b-7c06-b98c-f7a87b3df1f6")
     for text in ("", "A", "x", "a" * 37, "a\n", "ａ"):
         assert not is_job_id(text)
+
+
+def test_whole_numbers_of_a_progress_stay_whole() -> None:
+    told = {"current": 3, "total": 2.5}
+    shown = ProgressView.model_validate(told).model_dump_json(exclude_none=True)
+    assert shown == '{"current":3,"total":2.5}'
