@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.errors import Problem, problem_response
 
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+OTHERS: Final = frozenset({"cross-site", "same-site"})
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -19,10 +20,9 @@ SECURITY_HEADERS: Final = {
 
 
 class BodyGuard:
-    """Refuses bodies that are too large, or not declared as JSON.
+    """Refuses bodies that are too large or not declared as JSON, and what pages of other sites send without one.
 
-    The second keeps out other sites' forms: a browser sends those without asking first. The path ``spared`` looks after
-    itself.
+    The last two keep out what a browser sends without asking first. The path ``spared`` looks after itself.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, spared: str = "") -> None:
@@ -49,6 +49,9 @@ class BodyGuard:
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if has_body and media_type != "application/json" and not media_type.endswith("+json"):
             return Problem(415, "unsupported_media_type", "send JSON, with `Content-Type: application/json`")
+        # Said by browsers alone, of whoever made the request. What has a key in it they have asked about.
+        if headers.get("sec-fetch-site") in OTHERS and "authorization" not in headers:
+            return Problem(403, "forbidden", "this request comes from a page of another origin")
         return None
 
     def _too_large(self) -> Problem:

@@ -31,11 +31,24 @@ GUARD = BodyGuard(lambda scope, receive, send: None, max_bytes=LIMIT)  # type: i
         ({"content-length": str(LIMIT), "content-type": "application/json"}, None),
         ({"content-length": str(LIMIT + 1), "content-type": "application/json"}, 413),
         ({"content-length": "²", "content-type": "application/json"}, None),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site", "content-length": "0"}, 403),
+        ({"sec-fetch-site": "cross-site", "authorization": "Bearer key"}, None),
+        ({"sec-fetch-site": "same-origin"}, None),
+        ({"sec-fetch-site": "none"}, None),
     ],
 )
 def test_headers_show_what_is_wrong_with_a_body(headers: dict[str, str], status: int | None) -> None:
     problem = GUARD.refusal(Headers(headers))
     assert (problem.status_code if problem else None) == status
+
+
+async def test_a_page_of_another_site_cannot_cancel_a_job() -> None:
+    async with api_with() as api:
+        job_id = api.job()
+        for site, status in (("cross-site", 403), ("same-origin", 202)):
+            answer = await api.client.post(f"/v1/jobs/{job_id}/cancel", headers={"sec-fetch-site": site})
+            assert answer.status_code == status, answer.text
 
 
 def submission(size: int) -> bytes:
