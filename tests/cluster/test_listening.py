@@ -44,14 +44,16 @@ class Desk:
 
     async def say(self, job_id: str, number: int) -> None:
         """Appends a token: the text is its number. Neighbours may be joined on the way."""
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    answer = await asyncio.to_thread(self.worker.append, job_id, number, token(f"{number} "))
-                    break
-                except StoreUnavailable:
-                    await asyncio.sleep(0.02)
-        assert answer.answer == "ok"
+
+        async def said() -> bool:
+            try:
+                answer = await asyncio.to_thread(self.worker.append, job_id, number, token(f"{number} "))
+            except StoreUnavailable:
+                return False
+            assert answer.answer == "ok"
+            return True
+
+        await until(said)
 
 
 @asynccontextmanager

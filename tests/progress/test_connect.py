@@ -25,7 +25,7 @@ from server.embedded import free_port
 from tests.support.backend import LEASE_MS, LIFETIMES
 from tests.support.machine import Stalls
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import until, wait_until
+from tests.support.waiting import turns, until, wait_until
 
 CERTIFICATE = Path(__file__).parents[1] / "support" / "loopback.pem"
 
@@ -338,8 +338,7 @@ async def test_a_caller_that_leaves_takes_its_answer_with_it(async_executor: Asy
     await async_executor.run(CreateJob(new, LIFETIMES))
     for _ in range(50):
         task = asyncio.create_task(async_executor.run(ListJobs(limit=1)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns(2)
         task.cancel()
         job = await async_executor.run(ReadJob(new.id))
         assert job is not None

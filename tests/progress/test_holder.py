@@ -15,10 +15,10 @@ from progress.holder import Holder
 from tests.support.waiting import state_of, wait_until
 
 CHILD = """
-import time
+import signal
 from progress.holder import Holder
 print(Holder.here().machine, Holder.here().process, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

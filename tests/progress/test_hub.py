@@ -20,7 +20,7 @@ from progress.store import Store
 from progress.testing import Memory, MemoryListener
 from tests.support.backend import LIFETIMES, Backend, on_memory, on_redis, token
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 FEW = Lifetimes(60, 60, max_events=10)
 QUICK_S = 0.02
@@ -94,8 +94,7 @@ async def follow(hub: Hub, job_id: str, after: int = 0, *, exact: bool = True) -
 
 async def settle() -> None:
     """Lets every task run that can."""
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await turns(20)
 
 
 def assert_empty(bench: Bench) -> None:
@@ -320,10 +319,12 @@ async def test_a_feed_that_missed_more_than_a_page_reads_on(bench: Bench) -> Non
 
 async def test_while_redis_is_away_a_stream_stays_open_and_goes_on(auditing: Bench) -> None:
     job_id = auditing.start()
-    away = True
+    away, refused = True, 0
 
     def fail(command: Command[Any]) -> None:
+        nonlocal refused
         if away and command.script.startswith("read_"):
+            refused += 1
             raise StoreUnavailable("away")
 
     with await auditing.hub.subscribe(job_id, 0) as subscription:
@@ -334,7 +335,7 @@ async def test_while_redis_is_away_a_stream_stays_open_and_goes_on(auditing: Ben
         auditing.listener.reconnect()
         auditing.tell(job_id, "b")
         auditing.end(job_id)
-        await asyncio.sleep(QUICK_S)
+        await until(lambda: refused > 1)
         assert not reading.done()
         away = False
         assert texts(await asyncio.wait_for(reading, 30)) == "ab"
@@ -413,8 +414,7 @@ async def test_a_reader_cancelled_while_its_feed_opens_leaves_nothing_behind(ben
     job_id = bench.start()
     for steps in range(8):
         task = asyncio.create_task(bench.hub.subscribe(job_id, 0))
-        for _ in range(steps):
-            await asyncio.sleep(0)
+        await turns(steps)
         task.cancel()
         if not (await asyncio.gather(task, return_exceptions=True))[0] or not task.cancelled():
             task.result().close()
@@ -426,8 +426,7 @@ async def test_a_reader_who_comes_as_another_is_cancelled_gets_the_feed(bench: B
     job_id = bench.start()
     for steps in range(8):
         first = asyncio.create_task(bench.hub.subscribe(job_id, 0))
-        for _ in range(steps):
-            await asyncio.sleep(0)
+        await turns(steps)
         second = asyncio.create_task(bench.hub.subscribe(job_id, 0))
         first.cancel()
         subscription = await second
@@ -488,7 +487,7 @@ async def test_one_who_leaves_while_the_log_is_read_disturbs_nobody(bench: Bench
     job_id = bench.start()
     with await bench.hub.subscribe(job_id, 0) as staying, await bench.hub.subscribe(job_id, 0) as leaving:
         polls = [asyncio.create_task(one.poll()) for one in (leaving, staying)]
-        await asyncio.sleep(0)
+        await turns()
         polls[0].cancel()
         assert seqs([*await polls[1]]) == [1, 2]
 
@@ -580,7 +579,7 @@ async def test_closing_ends_those_who_still_open_or_read(bench: Bench) -> None:
     with await bench.hub.subscribe(job_id, 0) as subscription:
         polling = asyncio.create_task(subscription.poll())
         opening = asyncio.create_task(bench.hub.subscribe(bench.start(), 0))
-        await asyncio.sleep(0)
+        await turns()
         await bench.hub.close()
         for task in (polling, opening):
             with pytest.raises(StoreUnavailable, match="going away"):
@@ -691,9 +690,12 @@ async def test_replay_and_live_join_without_loss_while_a_worker_publishes(real: 
     job_id = real.store.started()
     publishing = asyncio.create_task(asyncio.to_thread(publish, real.store, job_id, 1500))
     readers: list[asyncio.Task[list[Entry]]] = []
-    while not publishing.done():
+
+    def joined() -> bool:
         readers.append(asyncio.create_task(follow(real.hub, job_id, exact=len(readers) % 2 == 0)))
-        await asyncio.sleep(0.005)
+        return publishing.done()
+
+    await until(joined)
     text = await publishing
     for n, found in enumerate(await asyncio.gather(*readers)):
         assert texts(found) == text
@@ -717,9 +719,12 @@ async def test_a_killed_connection_is_opened_again_and_nothing_is_lost(real: Rea
     job_id = real.store.started()
     reading = asyncio.create_task(read_all(await real.hub.subscribe(job_id, 0)))
     publishing = asyncio.create_task(asyncio.to_thread(publish, real.store, job_id, 1000))
-    while not publishing.done():
+
+    def killed() -> bool:
         real.server.command("CLIENT", "KILL", "TYPE", "PUBSUB")
-        await asyncio.sleep(0.02)
+        return publishing.done()
+
+    await until(killed)
     assert texts(await asyncio.wait_for(reading, 30)) == await publishing
 
 

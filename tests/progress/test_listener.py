@@ -13,7 +13,7 @@ from progress.errors import StoreUnavailable
 from progress.listener import Batch, RedisListener
 from tests.support.machine import Stalls
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 Reply = Callable[[bytes], bytes]
 PONG: Final = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
@@ -134,7 +134,7 @@ async def test_a_channel_asked_for_before_there_is_a_connection_is_confirmed_lat
 
     async with listening(late) as (listener, heard):
         asking = asyncio.create_task(listener.subscribe("a"))
-        await asyncio.sleep(0)
+        await turns()
         assert not listener.connected
         ready.set()
         await asking
@@ -162,7 +162,7 @@ async def test_an_answer_to_a_question_taken_back_confirms_nothing(
     listener, heard = pair
     await listener.subscribe("other")
     first = asyncio.create_task(listener.subscribe("a"))
-    await asyncio.sleep(0)
+    await turns()
     first.cancel()
     listener.unsubscribe("a")
     await listener.subscribe("a")

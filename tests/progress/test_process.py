@@ -12,17 +12,17 @@ import pytest
 from tests.support.waiting import gone, wait_until
 
 CHILD = """
-import sys, time
+import signal, sys
 from progress import process
 {before}
 process.die_with_parent({arguments})
 print(__import__("os").getpid(), flush=True)
-time.sleep(600)
+signal.pause()
 """
 PARENT = """
-import subprocess, sys, time
+import signal, subprocess, sys
 subprocess.Popen([sys.executable, "-c", sys.argv[1]])
-time.sleep(600)
+signal.pause()
 """
 KERNEL = ""
 THREAD = "sys.platform = 'other'"

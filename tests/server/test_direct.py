@@ -15,7 +15,7 @@ from server.handover import Outermost
 from tests.support.api import Api, api_with
 from tests.support.asgi import Exchange
 from tests.support.backend import token
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 
 def counting(api: Api) -> Counter[str]:
@@ -81,7 +81,7 @@ async def test_a_reader_who_leaves_takes_no_look_from_the_others(api: Api, monke
     monkeypatch.setattr(api.state.store, "get", slow)
     address = f"/v1/jobs/{job_id}/events?format=json"
     leaving, staying = (asyncio.create_task(api.client.get(address)) for _ in range(2))
-    await asyncio.sleep(0)
+    await turns()
     leaving.cancel()
     go.set()
     assert (await staying).status_code == 200

@@ -13,6 +13,7 @@ from progress.jobs import uuid7
 from server.fan import Fan, decode_cursor, encode_cursor
 from tests.support.api import Api
 from tests.support.backend import token
+from tests.support.waiting import turns
 
 Batches = AsyncIterator[tuple[str, Sequence[Entry]]]
 
@@ -64,7 +65,7 @@ async def test_silence_is_an_empty_batch_of_no_job(api: Api, fan: Fan) -> None:
 async def test_a_fan_without_jobs_waits_for_some(api: Api, fan: Fan) -> None:
     batches = fan.batches(60)
     waiting = asyncio.ensure_future(following(batches))
-    await asyncio.sleep(0)
+    await turns()
     job_id = api.job()
     await fan.add(job_id, 0)
     assert await waiting == (job_id, ["queued"])
@@ -103,8 +104,7 @@ async def test_who_holds_it_steady_sees_no_batch_begin(api: Api, fan: Fan) -> No
     batches = fan.batches(60)
     async with fan.steady:
         waiting = asyncio.ensure_future(following(batches))
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await turns(10)
         assert not waiting.done()
         fan.remove(job_id)
         await fan.add(job_id, -1)
@@ -129,7 +129,7 @@ async def test_a_log_that_cannot_be_read_is_asked_for_again_soon(api: Api, fan: 
     batches = fan.batches(60)
     waiting = asyncio.ensure_future(following(batches))
     # Meanwhile others go on.
-    await asyncio.sleep(0)
+    await turns()
     api.worker.begin(other)
     assert await waiting == (other, ["started"])
     assert await following(batches) == (one, ["queued"])
@@ -139,7 +139,7 @@ async def test_the_end_of_the_process_is_told(api: Api, fan: Fan) -> None:
     await fan.add(api.job(), 1)
     batches = fan.batches(60)
     waiting = asyncio.ensure_future(following(batches))
-    await asyncio.sleep(0)
+    await turns()
     api.state.hub.announce_close()
     with pytest.raises(HubClosing):
         await waiting

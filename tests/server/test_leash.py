@@ -15,13 +15,13 @@ HOLD = [
     "-c",
     "import sys; from server.leash import hold; sys.exit(hold(int(sys.argv[1]), sys.argv[2:]))",
 ]
-WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+WAITS = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
 SOFT = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5));" + WAITS
 STARTER = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys
 *leash, python, flag, code = sys.argv[1:]
 subprocess.Popen([*leash, str(os.getpid()), python, flag, code])
-time.sleep(600)
+signal.pause()
 """
 
 both = pytest.mark.parametrize("leash", [LEASH, HOLD], ids=["exec", "hold"])

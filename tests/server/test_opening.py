@@ -15,7 +15,7 @@ from server.relay import AT_ONCE_BYTES
 from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
 from tests.support.serving import Running
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 TOKENS = 1500
 """More than a Feed's tail holds, and than a page of the Log does."""
@@ -202,7 +202,7 @@ async def test_only_so_many_pass_in_one_turn_of_the_loop_and_in_order() -> None:
     counts = []
     while len(passed) < 8:
         before = len(passed)
-        await asyncio.sleep(0)
+        await turns()
         counts.append(len(passed) - before)
     assert max(counts) <= 3
     assert passed == list(range(8))
@@ -212,7 +212,7 @@ async def test_only_so_many_pass_in_one_turn_of_the_loop_and_in_order() -> None:
 async def test_whoever_leaves_while_waiting_takes_nobodys_turn() -> None:
     turnstile = Turnstile(1)
     tasks = [asyncio.create_task(turnstile.enter()) for _ in range(4)]
-    await asyncio.sleep(0)
+    await turns()
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert [task.cancelled() for task in tasks] == [False, True, False, False]

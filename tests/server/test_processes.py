@@ -13,11 +13,11 @@ import pytest
 from server.processes import Child, Program, StartError, how_it_ended
 from tests.support.waiting import gone, until
 
-WAITS = "import time; time.sleep(600)"
+WAITS = "import signal; signal.pause()"
 SAYS_READY = f"print('up and ready', flush=True); {WAITS}"
 IGNORES_TERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SAYS_READY}"
 HAS_A_CHILD = (
-    "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+    "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']);"
     "print('child', p.pid, 'ready', flush=True); p.wait()"
 )
 READY = re.compile("ready")

@@ -14,7 +14,7 @@ from server.state import keep_awake
 from tests.support.api import Api
 from tests.support.asgi import Exchange
 from tests.support.backend import checkpoint, token
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 ENDED = b"event: succeeded"
 
@@ -173,9 +173,9 @@ async def test_a_reader_whose_first_byte_waits_gets_the_same(api: Api, writer: W
         await until(lambda: bool(api.state.relays))
         for _ in range(10):
             writer.say("x")
-            await asyncio.sleep(0)
+            await turns()
         writer.finish()
-        await asyncio.sleep(0)
+        await turns()
         slow.read_on()
         await slow.end()
     assert slow.sent[0]["type"] == "http.response.start"
@@ -198,7 +198,7 @@ async def test_a_slow_reader_who_leaves_takes_everything_along(api: Api, writer:
         await reader.until_body(b"started")
         reader.stop_reading()
         writer.say("never read")
-        await asyncio.sleep(0)
+        await turns()
         reader.leave()
         await reader.end()
     assert b"never read" not in reader.body

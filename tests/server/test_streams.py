@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from server.errors import Problem
 from server.streams import StreamResponse, no_room, overloaded
 from tests.support.asgi import Exchange
+from tests.support.waiting import turns
 
 
 class App:
@@ -67,7 +68,7 @@ async def test_a_client_who_leaves_while_it_does_not_read_ends_it_too(app: App) 
         await reader.until_body(b"a")
         reader.stop_reading()
         app.chunks.put_nowait(b"b")
-        await asyncio.sleep(0)
+        await turns()
         reader.leave()
         await reader.end()
     assert (reader.body, app.left) == (b"a", 1)

@@ -22,7 +22,7 @@ from tests.server.test_relay import Writer, seqs, text_of
 from tests.support.api import Api
 from tests.support.asgi import Exchange
 from tests.support.serving import Running
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 BIG = "x" * 30_000
 """A token: a few of them fill every buffer between server and client."""
@@ -265,7 +265,7 @@ async def test_a_socket_that_stops_reading_goes_on_by_its_cursor(api: Api, runni
         while in_step(api, writer):
             writer.say(f"{said} {BIG}")
             said += 1
-            await asyncio.sleep(0)
+            await turns()
             assert said < 5000
         writer.finish()
         found = [json.loads(frame)["seq"] async for frame in socket]
@@ -282,7 +282,7 @@ async def test_nothing_follows_a_closing_frame(api: Api, client: Client, writer:
     while not transport.get_write_buffer_size():
         writer.say(f"{said} {BIG}")
         said += 1
-        await asyncio.sleep(0)
+        await turns()
         assert said < 5000
     client.writer.write(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
     await until(transport.is_closing)

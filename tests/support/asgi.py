@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Scope
 
+from tests.support.waiting import turns
+
 WAIT_S = 30.0
 """What never comes fails no sooner: a machine that stands still for some seconds only makes things late."""
 HOST = "jobcast.test"
@@ -179,7 +181,7 @@ class Socket(Driven):
     async def _send(self, message: Message) -> None:
         await super()._send(message)
         # Others may come in between, as with a real socket.
-        await asyncio.sleep(0)
+        await turns()
 
     def say(self, message: Any) -> None:
         """Sends a message as JSON."""

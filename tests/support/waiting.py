@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 POLL_S = 0.01
@@ -11,11 +11,18 @@ LIMIT_S = 30.0
 """Only there to end a hang: a machine that is busy, or stands still for some seconds, does not come near it."""
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = LIMIT_S) -> None:
-    """Returns once the condition holds. Raises TimeoutError."""
+async def turns(count: int = 1) -> None:
+    """Lets what is ready run: so many turns of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = LIMIT_S) -> None:
+    """Returns once the condition holds; one that awaits may also do something for that. Raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
         while True:
-            if condition():
+            found = condition()
+            if found if isinstance(found, bool) else await found:
                 return
             await asyncio.sleep(POLL_S)
 

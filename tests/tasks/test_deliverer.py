@@ -1,6 +1,5 @@
 """Deliveries to real receivers, over the in-memory twin, whose clock is moved instead of waited for."""
 
-import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -208,13 +207,13 @@ async def test_a_receiver_that_hangs_holds_up_no_other(receiver: Receiver) -> No
             wanted = {sender.ended(webhook=quick.url) for _ in range(20)}
             while await sender.man.round():
                 pass
-            for _ in range(100):
-                if {message.id[4:] for message in quick.got} == wanted:
-                    break
+
+            async def all_told() -> bool:
                 sender.memory.advance(5_000)  # less than the leases of those that hang
                 await sender.man.round()
-                await asyncio.sleep(0.01)
-            assert {message.id[4:] for message in quick.got} == wanted
+                return {message.id[4:] for message in quick.got} == wanted
+
+            await until(all_told)
             await until(lambda: len(receiver.got) >= AT_ONE_HOST)
             assert len(receiver.got) == AT_ONE_HOST
             receiver.hold.clear()
