@@ -71,8 +71,11 @@ def test_the_image_that_shows_most_becomes_the_design(files: Storage) -> None:
     details = [candidate.detail for candidate in result.images]
     assert (len(details), result.picked) == (3, details.index(max(details)))
     assert made(files) == made(files, "image.png", result.images[result.picked].job)
-    assert len({candidate.prompt for candidate in result.images}) == 3
-    assert all(candidate.prompt.startswith("a lighthouse") for candidate in result.images)
+    # What the model says is left to chance: now and then less than three ideas.
+    said = "".join(text for text, channel in sink.tokens if channel == "ideas")
+    asked = DesignInput(prompt="a lighthouse", size="64x64", count=3)
+    assert said
+    assert [candidate.prompt for candidate in result.images] == parted(said, asked)
     steps = [fields["step"] for event, fields in sink.events if event == "progress"]
     assert steps == ["analyse", "pick", "store"]
 
