@@ -267,25 +267,26 @@ end
 -- which would give it all of this.) reason is JSON. again: of an end that was made before {when, last seq before it, its seq},
 -- or nil. Returns the answer, and of an end made here the same three.
 local function end_or_ask(id, now, reason, again)
-  local r = read(id, 'status', 'attempt', 'cancel_requested', 'server', 'last_seq', 'cancelled_after', 'finished_at')
+  local r = read(id, 'status', 'attempt', 'cancel_requested', 'server', 'last_seq', 'cancelled_after', 'finished_at',
+    'waiting_for')
   if not r[1] then return missing(now) end
   if r[1] == 'cancelled' then return 'again', r[6] and {r[7], r[6], r[5]} end
   if ENDED[r[1]] then return 'ended' end
   -- What comes next is what was lost.
   local same = again and again[2] == r[5]
+  local runs = r[1] == 'running' and not r[8] -- Nobody holds one that waits for its children.
   -- After a crash it may have a holder, or even an end, that this record knows nothing of yet.
-  if not same and r[1] ~= 'running' and r[4] and r[4] ~= redis.call('GET', KEY.server) and unsettled(now) then
+  if not same and not runs and r[4] and r[4] ~= redis.call('GET', KEY.server) and unsettled(now) then
     return 'unsettled'
   end
-  if not same and r[1] == 'running' and not is_lost(id, now) then
+  if not same and runs and not is_lost(id, now) then
     if r[3] then return 'again' end
     redis.call('HSET', KEY.job .. id, 'cancel_requested', reason)
     return 'requested'
   end
   redis.call('HSET', KEY.job .. id, 'cancel_requested', reason, 'cancelled_after', r[5])
   redis.call('HDEL', KEY.job .. id, 'error')
-  local leave = 'if needed'
-  if same then leave = again[3] - 1 > tonumber(r[5]) and again[3] - 1 end
+  local leave = not same and 'if needed' or again[3] - 1 > tonumber(r[5]) and again[3] - 1
   local at, follows = same and tonumber(again[1]) or now, leave_room(id, now, leave)
   return 'cancelled', {at, r[5], finish(id, at, r[2], 'cancelled', '"reason":' .. reason .. follows)}
 end

@@ -35,7 +35,7 @@ if again then now, server = tonumber(ARGV[7]), '' end
 local delay = tonumber(ARGV[5])
 redis.call('HSET', KEY.job .. id, 'id', id, 'status', 'queued', 'attempt', '0', 'last_seq', '0', 'append_number', '0',
   'append_seq', '0', 'checkpoint_seq', '0', 'created_at', now, 'server', server, unpack(ARGV, 8))
-local r = read(id, 'kind', 'queue', 'priority', 'group', 'member')
+local r = read(id, 'kind', 'queue', 'priority', 'group', 'member', 'parent')
 for _, k in ipairs({r[1], ''}) do
   redis.call('ZADD', index(k, ''), 0, id)
   redis.call('ZADD', index(k, 'queued'), 0, id)
@@ -43,7 +43,14 @@ end
 write(id, now, 0, {'queued', ARGV[6]})
 if r[4] then
   redis.call('ZADD', KEY.members .. r[4], r[5], id)
+  goes_with(KEY.members, r[4])
   count_in_group(r[4], id, r[1], '', 'queued')
+  -- Whoever has asked for it may not know yet that it has lost its job, and that this has ended since.
+  local parent = r[6] and read(r[6], 'status')[1]
+  if parent == 'failed' or parent == 'cancelled' then
+    redis.call('HDEL', KEY.group .. r[4], 'abandoned_upto')
+    redis.call('ZADD', KEY.abandoned, now, r[4])
+  end
 end
 if delay > 0 then
   redis.call('HSET', KEY.job .. id, 'due_at', now + delay)

@@ -46,16 +46,26 @@ if first_at then
     observe(now, 'speed', r[3], math.floor((tokens - 1) * 1e6 / (now - first_at)), KEY.speeds)
   end
 end
+-- Whoever has opened the group may have done so before its parent was there again.
+if ARGV[5] == 'waiting' then redis.call('HSET', KEY.job .. id, 'opened', value) end
+-- Of a job that goes on.
+local function after_a_crash()
+  -- First sent to a server that has crashed since, it may have been written there, and others have gone on from it.
+  if now <= tonumber(redis.call('GET', KEY.doubt) or 0) then redis.call('HSET', KEY.job .. id, 'server', '') end
+  -- A cancel that came between the crash and this: the next attempt may be about to say that it has the job.
+  if again and r[1] then redis.call('ZADD', KEY.unread, clock() + KEY.settle_ms, id) end
+end
 if outcome == 'waiting' then
   seq = tonumber(before.last_seq)
   redis.call('HINCRBY', KEY.job .. id, 'handed_back', 1)
   redis.call('HSET', KEY.job .. id, 'waiting_for', value)
   redis.call('ZREM', KEY.leases, id)
   redis.call('ZADD', KEY.waiters, now + KEY.waiter_ms, id)
+  after_a_crash()
   -- They have ended meanwhile, or a crash of Redis has lost some of them: then the job makes them again.
   local g = counted_group(value)
   tell_parent_all(value, g, now)
-  if g.done or g.total < g.expected then wake(id, value, now) end
+  if g.done or g.lacks then wake(id, value, now) end
 elseif outcome == 'retrying' then
   count(now, 'retried ' .. r[3] .. ' ' .. code_of(value), 1)
   local delay = tonumber(ARGV[7])
@@ -64,10 +74,7 @@ elseif outcome == 'retrying' then
   redis.call('ZREM', KEY.leases, id)
   redis.call('HSET', KEY.job .. id, 'error', value, 'due_at', now + delay)
   redis.call('ZADD', KEY.due, now + delay, id)
-  -- First sent to a server that has crashed since, it may have been written there, and another attempt have begun.
-  if now <= tonumber(redis.call('GET', KEY.doubt) or 0) then redis.call('HSET', KEY.job .. id, 'server', '') end
-  -- A cancel that came between the crash and this: the next attempt may be about to say that it has the job.
-  if again and r[1] then redis.call('ZADD', KEY.unread, clock() + KEY.settle_ms, id) end
+  after_a_crash()
 elseif outcome == 'succeeded' then
   redis.call('HSET', KEY.job .. id, 'result', value)
   redis.call('HDEL', KEY.job .. id, 'error')

@@ -10,6 +10,8 @@ local function counted_group(group)
     g.states[i] = '"' .. status .. '":' .. (r[8 + i] or 0)
   end
   g.done = g.ended >= g.expected and g.ended >= g.total
+  -- A crash has lost some of its jobs, or all that is known of it but those who were made since.
+  g.lacks = g.total < g.expected or g.expected == 0
   return g
 end
 
@@ -24,8 +26,10 @@ end
 
 -- Tells the log of a job that waits for a group how that is: each change of a small one, of a large one some.
 local function tell_parent(group, g, now, id, kind, status, member)
-  local r = read(g.parent, 'status', 'waiting_for', 'attempt')
+  local r = read(g.parent, 'status', 'waiting_for', 'attempt', 'server')
   if r[1] ~= 'running' or r[2] ~= group then return end
+  -- After a crash those come first who have written more to its log than there is now.
+  if r[4] ~= redis.call('GET', KEY.server) and unsettled(now) then return end
   if g.expected > tonumber(KEY.small_group) and not g.done and now - g.told_at < 250 then return end
   redis.call('HSET', KEY.group .. group, 'told_at', now)
   local fraction = g.base + g.span * g.ended / math.max(1, g.expected)
@@ -44,6 +48,12 @@ local function tell_parent_all(group, g, now)
   end
 end
 
+-- What belongs to a group goes with it; it is younger than what open_group.lua has said of that.
+local function goes_with(kept, group)
+  local left = redis.call('PTTL', KEY.group .. group)
+  if left > 0 then redis.call('PEXPIRE', kept .. group, left) end
+end
+
 -- A job of a group has another status: however many there are, this costs the same.
 local function count_in_group(group, id, kind, from, to)
   local key, now = KEY.group .. group, clock()
@@ -55,6 +65,7 @@ local function count_in_group(group, id, kind, from, to)
   if ENDED[to] then redis.call('HINCRBY', key, 'ended', 1) end
   if to == 'failed' and redis.call('LLEN', KEY.failures .. group) < tonumber(KEY.most_failures) then
     redis.call('RPUSH', KEY.failures .. group, '{"job":"' .. id .. '","kind":"' .. kind .. '","error":' .. (r[1] or 'null') .. '}')
+    goes_with(KEY.failures, group)
   end
   local g = counted_group(group)
   if g.parent then tell_parent(group, g, now, id, kind, to, r[3]) end

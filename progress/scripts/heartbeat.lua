@@ -8,7 +8,7 @@ for i = 2, #ARGV, 4 do
   local r = held(id)
   local answer = refuse(r, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3] + 1)
   -- The next one is written already, and its answer on the way.
-  if answer == 'seen' then answer = ENDED[r.status] and 'closed' or r.status ~= 'running' and 'stale' or nil end
+  if answer == 'seen' then answer = ENDED[r.status] and 'closed' or (r.status ~= 'running' or r.waiting_for) and 'stale' or nil end
   if not answer then
     answer = r.cancel_requested and 'cancel' or 'ok'
     -- It lives, whatever was lost before; but only its next write can leave room.

@@ -53,7 +53,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.waiters, '-inf', now, 'LIMIT
   if group and group ~= 'ready' then
     redis.call('ZADD', KEY.waiters, now + KEY.waiter_ms, id)
     local g = counted_group(group)
-    if g.done or g.total < g.expected then wake(id, group, now) end
+    if g.done or g.lacks then wake(id, group, now) end
   end
 end
 for _, group in ipairs(redis.call('ZRANGE', KEY.abandoned, 0, 0)) do

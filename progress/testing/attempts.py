@@ -169,20 +169,27 @@ def finish(space: Keyspace, job_id: str, attempt: str, claim: str, number: str, 
         outcome = "failed"
     job |= {"append_number": number, "append_outcome": outcome, "append_at": str(now), "append_room": str(room)}
     _observe_end(space, job, now, *spoken)
+    if wanted == "waiting":
+        job["opened"] = value
+    if outcome in ("waiting", "retrying"):
+        _after_a_crash(space, job, now, clock, again)
     if outcome == "waiting":
         seq = space.wait(job, now, value)
     elif outcome == "retrying":
         space.count(now, f"retried {job['kind']} {space.code_of(value)}")
         seq = _retry(space, job, now, value, int(delay_ms), follows)
-        if now <= space.doubt:
-            job["server"] = ""
-        if again and "cancel_requested" in job:
-            space.unread[job_id] = clock + SETTLE_MS
     else:
         ending = _ending(job, outcome, wanted, value, reason or REQUESTED)
         seq = space.finish(job, now, attempt, outcome, ending + follows)
     job["append_seq"] = str(seq)
     return [outcome, seq, now, reason, room]
+
+
+def _after_a_crash(space: Keyspace, job: Record, now: int, clock: int, again: str) -> None:
+    if now <= space.doubt:
+        job["server"] = ""
+    if again and "cancel_requested" in job:
+        space.unread[job["id"]] = clock + SETTLE_MS
 
 
 def _not_ended_now(space: Keyspace, why: str, job_id: str) -> Any:
@@ -239,8 +246,9 @@ def _beat(space: Keyspace, attempt: tuple[str, ...], until: int) -> str:
     job_id, number, claim, appends = attempt
     why = space.refusal(job_id, number, claim, int(appends) + 1)
     if why == "seen":
-        status = space.jobs[job_id]["status"]
-        why = "closed" if status in ENDED else "stale" if status != "running" else ""
+        job = space.jobs[job_id]
+        lets_go = job["status"] != "running" or "waiting_for" in job
+        why = "closed" if job["status"] in ENDED else "stale" if lets_go else ""
     if why:
         return why
     job = space.jobs[job_id]

@@ -29,6 +29,11 @@ class Counted:
         """Whether all of it has come and has ended."""
         return self.ended >= self.expected and self.ended >= self.total
 
+    @property
+    def lacks(self) -> bool:
+        """Whether a crash has lost some of it."""
+        return self.total < self.expected or self.expected == 0
+
 
 def add(record: Record, name: str, amount: int = 1) -> None:
     """HINCRBY."""
@@ -42,6 +47,8 @@ class Groups(ABC):
     due: Scores
     leases: Scores
     ttls: dict[tuple[str, str], int]
+    server: str
+    unsettled: int
 
     def __init__(self) -> None:
         self.groups: dict[str, Record] = {}
@@ -66,6 +73,10 @@ class Groups(ABC):
     def cancel(self, job: Record, now: int, reason: str, again: tuple[str, ...] = ()) -> tuple[str, ...]:
         """``cancel`` of common.lua."""
 
+    def comes_back(self, job: Record, now: int) -> bool:
+        """Whether there may be more of a job than is known, and who has written it may say so."""
+        return job.get("server", self.server) != self.server and self.unsettled > now
+
     def counted_group(self, group: str) -> Counted:
         """``counted_group`` of groups.lua."""
         record = self.groups.get(group, {})
@@ -78,6 +89,11 @@ class Groups(ABC):
             job["waiting_for"] = "ready"
             self.waiters.pop(job_id, None)
             self.due[job_id] = now
+
+    def goes_with(self, place: str, group: str) -> None:
+        """``goes_with`` of groups.lua."""
+        if ("groups", group) in self.ttls:
+            self.ttls[place, group] = self.ttls["groups", group]
 
     def count_in_group(self, job: Record, before: str, status: str) -> None:
         """``count_in_group`` of groups.lua."""
@@ -94,6 +110,7 @@ class Groups(ABC):
         failures = self.failures[group]
         if status == "failed" and len(failures) < keys.MOST_FAILURES:
             failures.append(f'{{"job":"{job["id"]}","kind":"{job["kind"]}","error":{job.get("error", "null")}}}')
+            self.goes_with("failures", group)
         counted = self.counted_group(group)
         if "parent" in record:
             self._tell_parent(group, counted, now, job)
@@ -107,7 +124,7 @@ class Groups(ABC):
     def _tell_parent(self, group: str, counted: Counted, now: int, child: Record) -> None:
         record = self.groups[group]
         job = self.jobs.get(record["parent"], {})
-        if job.get("status") != "running" or job.get("waiting_for") != group:
+        if job.get("status") != "running" or job.get("waiting_for") != group or self.comes_back(job, now):
             return
         if counted.expected > keys.SMALL_GROUP and not counted.done and now - int(record.get("told_at", 0)) < TOLD_MS:
             return
@@ -140,7 +157,7 @@ class Groups(ABC):
 
     def _wake_if_due(self, job_id: str, group: str, now: int) -> None:
         counted = self.counted_group(group)
-        if counted.done or counted.total < counted.expected:
+        if counted.done or counted.lacks:
             self.wake(job_id, group, now)
 
     def look_after(self, now: int, limit: int) -> None:

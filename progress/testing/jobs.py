@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from progress.jobs import ENDED
 from progress.keys import DELETED_TTL_S
-from progress.testing.keyspace import Keyspace, flat
+from progress.testing.keyspace import Keyspace, Record, flat
 
 LISTED: Final = (
     *("id", "kind", "status", "queue", "priority", "attempt", "max_attempts", "created_at", "last_seq", "metadata"),
@@ -44,7 +44,11 @@ def create(space: Keyspace, *argv: str) -> Any:
     space.write(job, now, "0", ("queued", queued))
     if "group" in job:
         space.members[job["group"]][job_id] = int(job["member"])
+        space.goes_with("members", job["group"])
         space.count_in_group(job, "", "queued")
+        if space.jobs.get(job.get("parent", ""), {}).get("status") in ("failed", "cancelled"):
+            space.groups[job["group"]].pop("abandoned_upto", None)
+            space.abandoned[job["group"]] = now
     if int(delay_ms) > 0:
         space.due[job_id] = now + int(delay_ms)
         job["due_at"] = str(now + int(delay_ms))
@@ -88,8 +92,7 @@ def delete(space: Keyspace, job_id: str, again: str) -> Any:
     if job is None:
         return "gone" if again == "1" else space.missing(now)
     if again == "1":
-        for listed in (space.leases, space.due, space.unread, space.queues[job["queue"]]):
-            listed.pop(job_id, None)
+        _drop(space, job, now)
     elif job["status"] in ("running", "retrying"):
         return "running"
     elif job["status"] not in ENDED:
@@ -104,6 +107,15 @@ def delete(space: Keyspace, job_id: str, again: str) -> Any:
         space.ttls.pop((kind, job_id), None)
     _bury(space, job_id, now)
     return "deleted"
+
+
+def _drop(space: Keyspace, job: Record, now: int) -> None:
+    for listed in (space.leases, space.due, space.unread, space.waiters, space.queues[job["queue"]]):
+        listed.pop(job["id"], None)
+    if job["status"] not in ENDED:
+        space.set_status(job, "cancelled")
+        if "opened" in job:
+            space.abandoned[job["opened"]] = now
 
 
 def _bury(space: Keyspace, job_id: str, now: int) -> None:

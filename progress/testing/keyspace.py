@@ -250,10 +250,10 @@ class Keyspace(Groups):
             made = (job["finished_at"], job["cancelled_after"], before) if "cancelled_after" in job else ()
             return ("again", *made) if status == "cancelled" else ("ended",)
         same = bool(again) and again[1] == before
-        elsewhere = job.get("server", self.server) != self.server
-        if not same and status != "running" and elsewhere and self.unsettled > now:
+        runs = status == "running" and "waiting_for" not in job
+        if not same and not runs and self.comes_back(job, now):
             return ("unsettled",)
-        if not same and status == "running" and not self.is_lost(job["id"], now):
+        if not same and runs and not self.is_lost(job["id"], now):
             known = "cancel_requested" in job
             job.setdefault("cancel_requested", reason)
             return ("again",) if known else ("requested",)

@@ -1,54 +1,24 @@
 """The play: two API processes, two workers, a few jobs with readers, and the steps that may happen in any order."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from hypothesis import strategies as st
 
 from progress.commands import Outcome
 from progress.jobs import Job, NewJob
 from tests.contract.promises.apis import Api
+from tests.contract.promises.families import Families
 from tests.contract.promises.process import Plan, Process
 from tests.contract.promises.promises import Promises
 from tests.contract.promises.readers import Reader
+from tests.contract.promises.steps import ALL, number, outcomes, pick, plans, published, step
 from tests.contract.promises.workers import Sweeper, Worker
 from tests.contract.promises.world import Clock, Site, World
-
-F = TypeVar("F", bound=Callable[..., None])
-T = TypeVar("T")
-Step = tuple[str, dict[str, Any]]
-"""The name of a method of Play, and its arguments."""
 
 JOBS: Final = 2
 """At most as many live at a time."""
 ROUNDS: Final = 60
 """More than it takes to end every job."""
-ALL: Final[Plan] = ()
-PLANS: Final[tuple[Plan, ...]] = (
-    *(("lost",), ("unanswered",), ("later",), ("unanswered", "unanswered"), ("lost", "lost")),
-    *(("answered", "later"), ("unanswered", "later"), ("answered", "unanswered", "lost"), ("answered", "lost")),
-)
-STEPS: Final[list[st.SearchStrategy[Step]]] = []
-
-number = st.integers(0, 7)
-plans = st.sampled_from([*(ALL,) * 2 * len(PLANS), *PLANS])
-published = st.lists(st.sampled_from(["token", "token", "checkpoint", "progress"]), min_size=1, max_size=4)
-outcomes = st.sampled_from(["succeeded", "failed", "retrying", "retrying", "released"])
-
-
-def step(weight: int, **arguments: st.SearchStrategy[Any]) -> Callable[[F], F]:
-    """Makes a method one of the steps, taken the more often the greater its weight."""
-
-    def register(method: F) -> F:
-        STEPS.extend([st.tuples(st.just(method.__name__), st.fixed_dictionaries(arguments))] * weight)
-        return method
-
-    return register
-
-
-def pick(things: Sequence[T], number: int) -> T:
-    """Every number stands for one of them."""
-    return things[number % len(things)]
 
 
 class Play:
@@ -57,7 +27,9 @@ class Play:
     def __init__(self, site: Site, clock: Clock) -> None:
         self.world = World(site, clock)
         self.promises = Promises(self.world)
+        self.families = Families(self.world)
         self.world.is_told = lambda job_id: job_id in self.known
+        self.world.is_child = lambda job_id: job_id in self.families.all_children
         self.gone: set[str] = set()
         self.sweeper = Sweeper(self.world, self.gone)
         self.born = 0
@@ -104,8 +76,9 @@ class Play:
     def submit(self, number: int, key: str, most: int, delay_s: float, plan: Plan) -> None:
         """A client submits another job."""
         api = pick(self.apis, number)
-        if api.is_free("request") and len(self.living) < JOBS:
-            self.ids.append(f"job-{len(self.ids) + 1}")
+        if api.is_free("request") and sum(not job.parent for job in self.living) < JOBS:
+            self.born += 1
+            self.ids.append(f"job-{self.born}")
             self.promises.delays[self.ids[-1]] = delay_s
             api.create(NewJob("k", {}, "llm", id=self.ids[-1], max_attempts=most, delay_s=delay_s), key, plan)
 
@@ -120,13 +93,18 @@ class Play:
     def delete(self, number: int, job: int, plan: Plan) -> None:
         """A client deletes one that it knows of."""
         api = pick(self.apis, number)
-        if api.is_free("request") and self.known:
-            api.delete(pick(self.known, job), plan)
+        if api.is_free("request") and self.named:
+            api.delete(pick(self.named, job), plan)
 
     @property
     def known(self) -> list[str]:
         """The jobs that clients have been told of."""
         return sorted(set().union(*(one.made for one in self.promises.apis)))
+
+    @property
+    def named(self) -> list[str]:
+        """Those that they know the ids of: these, and the children that there are."""
+        return self.known + [child for child in self.families.all_children if self.world.job(child)]
 
     @step(3, number=number, plan=plans)
     def audit(self, number: int, plan: Plan) -> None:
@@ -148,12 +126,10 @@ class Play:
     @step(2, job=number, after=st.integers(0, 12), exact=st.booleans())
     def follow(self, job: int, after: int, exact: bool) -> None:
         """A reader comes, with some position."""
-        if not self.known:
-            return
-        job_id = pick(self.known, job)
-        self.promises.readers.append(
-            Reader(job_id, pick([0, -1, *self.world.seen.get(job_id, {})], after), exact=exact)
-        )
+        job_id = pick(self.named or [""], job)
+        if job_id:
+            since = pick([0, -1, *self.world.seen.get(job_id, {})], after)
+            self.promises.readers.append(Reader(job_id, since, exact=exact))
 
     @step(5, number=number, reader=number)
     def read(self, number: int, reader: int) -> None:
@@ -180,7 +156,7 @@ class Play:
     @property
     def waiting(self) -> list[str]:
         """Those of them that nobody has."""
-        return [job.id for job in self.living if job.status != "running"]
+        return [job.id for job in self.living if job.status != "running" or job.waiting_for == "ready"]
 
     @step(10, number=number, kinds=published, plan=plans)
     def publish(self, number: int, kinds: list[str], plan: Plan) -> None:
@@ -211,6 +187,21 @@ class Play:
         if self.tasks:
             worker, slot = pick(self.tasks, number)
             worker.end(slot, outcome, delay_ms, plan)
+
+    @step(6, number=number, count=st.sampled_from([1, 2, 2]), plan=plans)
+    def gather(self, number: int, count: int, plan: Plan) -> None:
+        """A task that is no child asks for children; or, run again, for the same ones."""
+        asking = [(worker, slot) for worker, slot in self.tasks if not worker.running[slot].job.parent]
+        if asking:
+            self._gather(*pick(asking, number), count, plan)
+
+    def _gather(self, worker: Worker, slot: str, count: int, plan: Plan) -> None:
+        parent = worker.running[slot].job_id
+        if parent not in self.families.sizes:
+            self.families.sizes[parent] = count
+            self.promises.delays |= dict.fromkeys(self.families.children(parent), 0.0)
+            self.ids += self.families.children(parent)
+        worker.gather(slot, self.families.sizes[parent], plan)
 
     @step(1, number=number)
     def stop(self, number: int) -> None:
@@ -259,6 +250,7 @@ class Play:
             for worker in self.workers:
                 self.promises.attempts |= {(attempt.name, attempt.number): attempt for attempt in worker.begun}
             self.promises.check(self.ids)
+            self.families.check()
 
     def finish(self) -> None:
         """All goes well from here on: everything comes to its end, and of jobs only what the sweeper finds is run."""
@@ -275,6 +267,7 @@ class Play:
             while reader.read(self.apis[0].feeds):
                 pass
         self.promises.check_in_the_end(self.ids)
+        self.families.check_in_the_end()
 
     def _do_what_is_to_be_done(self) -> None:
         for api in self.apis:
@@ -283,7 +276,11 @@ class Play:
             worker.commit(ALL)
             worker.beat(ALL)
         for worker, slot in self.tasks:
-            worker.end(slot, "succeeded", 0, ALL)
+            attempt = worker.running[slot]
+            if attempt.job_id in self.families.sizes and not attempt.has_gathered:
+                self._gather(worker, slot, 0, ALL)
+            else:
+                worker.end(slot, "succeeded", 0, ALL)
         for found in self.sweeper.sweep():
             idle = [worker for worker in self.workers if worker.idle]
             if idle:

@@ -28,7 +28,8 @@ def check_log(log: list[Event], delay_s: float) -> None:
         assert not before.is_terminal, pair
         assert before.type != "retrying" or event.type in ("started", "cancelled"), pair
         if event.type == "started":
-            assert at(event) - at(before) >= timedelta(seconds=before.data.get("delay_s", delay_s)), pair
+            waits_s = before.data.get("delay_s", delay_s if before.type == "queued" else 0)
+            assert at(event) - at(before) >= timedelta(seconds=waits_s), pair
 
 
 def at(event: Event) -> datetime:
@@ -41,7 +42,7 @@ def check_record(job: Job, log: list[Event]) -> None:
     last = [event for event in log if event.type in STATUS][-1]
     assert (job.status, job.last_seq, job.attempt) == (STATUS[last.type], log[-1].seq, log[-1].attempt), log[-1]
     starts = [event for event in log if event.type == "started"]
-    assert job.handed_back == sum(map(is_handed_back, log))
+    assert job.handed_back == sum(map(is_handed_back, log)) + waits(job, log)
     assert len(starts) - job.handed_back <= job.max_attempts, "an attempt too many"
     kept = [0, *(start.data["rollback_to"] for start in starts), job.checkpoint_seq, job.last_seq]
     assert kept == sorted(kept), "a checkpoint is taken back"
@@ -61,11 +62,22 @@ def is_handed_back(event: Event) -> bool:
     return event.type == "retrying" and event.data["error"]["message"] == HANDED_BACK
 
 
+def waits(job: Job, log: list[Event]) -> int:
+    """How often it has waited for its children. That is no event; what comes next is another attempt's."""
+    told = [event.type for event in log if event.type in STATUS]
+    return sum(pair == ("started", "started") for pair in pairwise(told)) + (job.waiting_for is not None)
+
+
 def check_place(job: Job, places: set[str]) -> None:
-    """A job that lives is in one place, where somebody finds it; one that has ended is in none."""
+    """A job that lives is in one place, where somebody finds it; one that has ended is in none.
+
+    One that waits for its children is ``running``, and so it is once they have ended and it waits for a worker.
+    """
     right: list[set[str]] = [{"due"}, {"queue"}]
     if job.status not in ("queued", "retrying"):
         right = [{"leases"}] if job.status == "running" else [set()]
+    if job.status == "running" and job.waiting_for:
+        right = [{"due"}, {"queue"}] if job.waiting_for == "ready" else [{"waiters"}]
     assert places in right, f"{job.id} is {job.status}, and in {places}"
 
 
@@ -98,6 +110,7 @@ class Promises:
         """Who has said of which job that it will be cancelled."""
         world.watchers.append(self._watch)
         world.listeners.append(self._hear)
+        world.reborn.append(self._forget)
 
     def _watch(self, command: Command[Any], reply: Any) -> None:
         """What an answer promises, and whether it may be given."""
@@ -135,6 +148,13 @@ class Promises:
             living = [attempt for attempt in self.attempts.values() if attempt.job_id == job_id]
             if any(attempt.number == event.attempt and not attempt.worker.dead for attempt in living):
                 assert self._world.clock.ms >= since + LEASE_MS, f"it lives: {event.raw!r}"
+
+    def _forget(self, job_id: str) -> None:
+        """A job that was lost is another one now."""
+        self.readers = [reader for reader in self.readers if reader.job_id != job_id]
+        self._deleted.discard(job_id)
+        for known in (self._ends, self._lost_ends, self._cancels):
+            known.pop(job_id, None)
 
     def note_crash(self) -> None:
         """Notes what Redis has lost."""

@@ -62,7 +62,12 @@ class MemorySite:
         """See Site."""
         space = self._memory.space
         places: dict[str, Any] = {"leases": space.leases, "due": space.due, "queue": space.queues[QUEUE]}
+        places["waiters"] = space.waiters
         return {name for name, place in places.items() if job_id in place}
+
+    def abandoned(self) -> set[str]:
+        """See Site."""
+        return set(self._memory.space.abandoned)
 
     def close(self) -> None:
         """See Site."""
@@ -70,8 +75,10 @@ class MemorySite:
     def leftovers(self) -> set[str]:
         """See Site."""
         space = self._memory.space
-        kept = {(kind, job_id) for kind in ("jobs", "logs") for job_id in getattr(space, kind)}
+        kinds = ("jobs", "logs", "groups", "members", "failures")
+        kept = {(kind, name) for kind in kinds for name, value in getattr(space, kind).items() if value}
         places = {"leases": space.leases, "due": space.due, "unread": space.unread, "queue": space.queues[QUEUE]}
+        places |= {"waiters": space.waiters, "abandoned": space.abandoned}
         return {f"{kind} {job_id}" for kind, job_id in kept - space.ttls.keys()} | {
             name for name, place in places.items() if place
         }
@@ -129,8 +136,13 @@ class RedisSite:
 
     def places(self, job_id: str) -> set[str]:
         """See Site."""
-        names = {"leases": keys.LEASES, "due": keys.DUE, "queue": keys.QUEUE + QUEUE}
+        names = {"leases": keys.LEASES, "due": keys.DUE, "queue": keys.QUEUE + QUEUE, "waiters": keys.WAITERS}
         return {name for name, key in names.items() if self._client.zscore(key, job_id) is not None}
+
+    def abandoned(self) -> set[str]:
+        """See Site."""
+        names: Any = self._client.zrange(keys.ABANDONED, 0, -1)
+        return {name.decode() for name in names}
 
     def leftovers(self) -> set[str]:
         """See Site."""

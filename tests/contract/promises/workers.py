@@ -10,10 +10,14 @@ from typing import Final
 from progress.claims import Claims, Keeper
 from progress.commands import Append, Finished, Outcome, Waiting
 from progress.committer import Committer, Writer
-from progress.errors import AttemptOver, AttemptReleased, JobCancelled, StoreUnavailable
+from progress.errors import AttemptOver, AttemptReleased, AttemptWaits, JobCancelled, StoreUnavailable
 from progress.events import Draft, encode_json
 from progress.holder import Holder
+from progress.jobs import Job, group_id
 from progress.publisher import Publisher, progress_draft
+from tasks.errors import TaskError
+from tasks.family import Children
+from tests.contract.promises.families import SETTINGS, STEP, SilentQueue, children_of
 from tests.contract.promises.process import Direct, Plan, Process, Wire
 from tests.contract.promises.world import World
 
@@ -70,7 +74,7 @@ class Watching(Holder):
 class Attempt:
     """A task, and what it knows: the text of its job that counts, and how it has ended."""
 
-    job_id: str
+    job: Job
     name: str
     number: int
     worker: "Worker"
@@ -84,6 +88,13 @@ class Attempt:
     """How many there had been when the last of its text was acknowledged."""
     is_ending: bool = False
     finished: Finished | None = None
+    has_gathered: bool = False
+    """Whether it goes on after its children."""
+
+    @property
+    def job_id(self) -> str:
+        """Of the job that it has begun."""
+        return self.job.id
 
     @property
     def is_settled(self) -> bool:
@@ -138,6 +149,7 @@ class Worker(Process):
     def __init__(self, world: World, process: str, gone: set[str]) -> None:
         super().__init__(world)
         wire = Wire()
+        self._wire = wire
         self._process = process
         self._gone = gone
         self._committer = SteppedCommitter(wire)
@@ -154,7 +166,7 @@ class Worker(Process):
     @property
     def busy(self) -> list[str]:
         """Those with a task that goes on."""
-        return [slot for slot, attempt in self.running.items() if not attempt.is_ending]
+        return [slot for slot, attempt in self.running.items() if not attempt.is_ending and self.is_free(slot)]
 
     def begin(self, slot: str, job_id: str, name: str, plan: Plan) -> None:
         """A message for a job arrives."""
@@ -169,7 +181,7 @@ class Worker(Process):
             return
         publisher = Publisher(self._committer, begun.claim, lease_ms=LEASE_MS, flush_ms=0, begun=begun.again)
         kept = begun.job.checkpoint["text"] if begun.job.checkpoint_seq else ""
-        attempt = self.running[slot] = Attempt(job_id, name, begun.claim.attempt, self, publisher, kept)
+        attempt = self.running[slot] = Attempt(begun.job, name, begun.claim.attempt, self, publisher, kept)
         self.begun.append(attempt)
         self._keeper.hold(publisher)
 
@@ -208,10 +220,30 @@ class Worker(Process):
         try:
             if said := attempt.ending(outcome):
                 value = encode_json({"code": attempt.name, "message": said, "retryable": True})
+                if said == "waiting":
+                    value = group_id(attempt.job_id, STEP)
                 attempt.finished = attempt.publisher.finish(said, value, delay_ms=delay_ms)
         finally:
             self._keeper.release(attempt.publisher)
             del self.running[slot]
+
+    def gather(self, slot: str, count: int, plan: Plan) -> None:
+        """A task asks for so many children, once what it has published is written: it waits for them, or goes on."""
+        if self.running[slot].is_settled:
+            self.do(slot, lambda: self._gather(slot, count), plan, sleeps=True)
+
+    def _gather(self, slot: str, count: int) -> None:
+        attempt = self.running[slot]
+        children = Children(self._wire, SilentQueue, SETTINGS, attempt.job, lambda: attempt.publisher.over)
+        try:
+            children.gather(STEP, children_of(count), (0.0, 1.0))
+        except AttemptWaits:
+            attempt.is_ending = True
+            self._end(slot, "waiting", 0)
+        except (AttemptOver, TaskError):
+            attempt.has_gathered = True
+        else:
+            attempt.has_gathered = True
 
     def keeps(self, job_id: str) -> bool:
         """See Party."""

@@ -65,7 +65,10 @@ class Site(Protocol):
         """See Backend.save."""
 
     def places(self, job_id: str) -> set[str]:
-        """Where somebody would find a job: ``leases``, ``due``, ``queue``."""
+        """Where somebody would find a job: ``leases``, ``due``, ``queue``, ``waiters``."""
+
+    def abandoned(self) -> set[str]:
+        """The groups whose jobs the sweeper is to cancel."""
 
     def leftovers(self) -> set[str]:
         """Once all jobs have ended: what would stay for ever, beside what the sweeper empties."""
@@ -94,6 +97,10 @@ class World:
         self.watchers: list[Callable[[Command[Any], Any], None]] = []
         self.is_told: Callable[[str], bool] = lambda _job_id: False
         """Whether a client has been told of a job."""
+        self.is_child: Callable[[str], bool] = lambda _job_id: False
+        """Whether a job has a parent that makes it again."""
+        self.reborn: list[Callable[[str], None]] = []
+        """Who is told of a child that was made again."""
         self.changed = False
         self.crashes = 0
         self.crashed_at = -keys.SETTLE_MS
@@ -122,6 +129,11 @@ class World:
         if event.seq == 1 and len(known) == 1 and self.crashes and not self.is_told(job_id):
             # The reply to its submission was lost, then it was, and it is submitted once more: another job of that id.
             del known[1]
+        if event.seq == 1 and 1 in known and known[1].event.raw != event.raw and self.crashes and self.is_child(job_id):
+            # A crash has lost it, and its parent has made it again: another job of that id.
+            known.clear()
+            for forget in self.reborn:
+                forget(job_id)
         first = known.setdefault(event.seq, Seen(event, by)).event
         assert first.raw == event.raw, f"two contents: {first.raw!r} and {event.raw!r}"
         for listener in self.listeners:
