@@ -15,7 +15,7 @@ from progress.process import die_with_parent
 
 ROOT: Final = Path(__file__).parent.parent
 FIRST: Final = ("tests/faults", "tests/integration")
-UNIT: Final = ("tests/docs", "tests/progress", "tests/tasks")
+UNIT: Final = ("tests/docs", "tests/progress", "tests/server/demo_model", "tests/tasks")
 NOT_FAST: Final = tuple(
     f"tests/{name}" for name in ("browser", "clients", "cluster", "faults", "fuzz", "integration", "js")
 )
