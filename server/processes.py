@@ -140,7 +140,8 @@ class Child:
         await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         if not ended.done():
-            self._signal(signal.SIGTERM)
+            # It alone: pool processes would die of this in the middle of their jobs, which it is about to hand back.
+            self._signal(signal.SIGTERM, os.kill)
             await _within(self.program.grace_s, asyncio.shield(ended))
         # What a killed program started itself, such as pool processes, goes with it.
         self._signal(signal.SIGKILL)
@@ -155,11 +156,11 @@ class Child:
         if text and not (self.program.mute and self.program.mute.search(text)):
             self._say(self.program.name, text)
 
-    def _signal(self, signum: int) -> None:
+    def _signal(self, signum: int, send: Callable[[int, int], None] = os.killpg) -> None:
         if self.pid is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signum)
+            send(self.pid, signum)
 
 
 class _Run(asyncio.SubprocessProtocol):

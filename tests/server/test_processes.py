@@ -103,6 +103,24 @@ async def test_stopping_asks_first(launch: Launch) -> None:
     assert gone(child.pid)
 
 
+async def test_stopping_asks_nobody_but_the_program_itself(launch: Launch) -> None:
+    """Its pool processes have jobs, which it hands back first."""
+    pool = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: print('hit', flush=True));"
+        "print('here', file=sys.stderr, flush=True); sys.stdin.read(); print('told', flush=True)"
+    )
+    leads = (
+        "import signal, subprocess, sys;"
+        f"p = subprocess.Popen([sys.executable, '-c', {pool!r}], stdin=subprocess.PIPE, stderr=subprocess.PIPE);"
+        "signal.signal(signal.SIGTERM, lambda *_: (p.stdin.close(), p.wait(), sys.exit()));"
+        "p.stderr.readline(); print('ready', flush=True); signal.pause()"
+    )
+    child = launch.child(leads, up_line=READY)
+    await child.start()
+    await child.stop()
+    assert launch.lines == ["ready", "told"]
+
+
 async def test_what_does_not_stop_within_its_grace_is_killed(launch: Launch) -> None:
     child = launch.child(IGNORES_TERM, up_line=READY, grace_s=0.2)
     await child.start()
