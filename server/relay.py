@@ -113,9 +113,10 @@ class Relay:
 
     def _begin(self) -> bool:
         """Sends what memory holds without a task for it, if that is not much; False where something is left to do."""
-        self._at_once = AT_ONCE_BYTES
-        while self._wire and self._at_once > 0 and self._subscription.take_sse(self._send_now):
-            if self._subscription.up_to_date:
+        self._at_once, subscription = AT_ONCE_BYTES, self._subscription
+        # Of a log that has ended nothing comes any more: its last chunk is the pump's.
+        while self._wire and self._at_once > 0 and not subscription.ended and subscription.take_sse(self._send_now):
+            if subscription.up_to_date:
                 self._keep_step()
                 return True
         return False

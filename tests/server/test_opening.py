@@ -137,6 +137,18 @@ async def test_whoever_comes_later_gets_it_from_memory_and_keeps_step(
         await client.leave()
 
 
+async def test_a_job_that_has_ended_comes_from_memory_to_its_end(api: Api, running: Running, writer: Writer) -> None:
+    writer.say("all of it")
+    writer.finish()
+    # As long as somebody is there, what the first one reads of the Log is kept for the next.
+    with await api.state.hub.subscribe(writer.job_id, 0):
+        for _ in range(3):
+            client = Client(running, f"/v1/jobs/{writer.job_id}/events")
+            await client.ended()
+            assert text_of(client.body) == "all of it"
+            assert b"event: succeeded" in client.body
+
+
 @pytest.mark.parametrize("after", [0, 3, 700, TOKENS])
 @pytest.mark.parametrize("exact", ["0", "1"])
 async def test_the_way_through_memory_gives_what_the_way_through_the_log_gives(
