@@ -20,6 +20,7 @@ A message can also be caught on its way into its list, and messages that are rea
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from queue import Empty
 from typing import Any, Final
 
 from kombu.transport import redis, virtual
@@ -66,6 +67,32 @@ class _ClosedChannelMixin:
         return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # of the class that it is mixed into
 
 
+class _AnsweredMixin:
+    """For the one read that the event loop waits in without an end.
+
+    It is told that a socket can be read. Where that is another one (which was closed meanwhile, or whose number was
+    given to a new one), or where nothing was asked for, no answer is to come. kombu's read would wait for it for
+    ever, and the worker take no job any more, while its other threads say that it lives.
+    """
+
+    client: Any
+    connection_errors: Any
+    _in_poll: Any
+
+    def _brpop_read(self, **options: Any) -> Any:
+        connection = self.client.connection
+        try:
+            can_read = connection.can_read(timeout=0)
+        except self.connection_errors:
+            # Closed: read below where somebody waits for an answer, so that all is begun anew.
+            can_read = True
+        if can_read and not self._in_poll:
+            connection.disconnect()
+        if not (can_read and self._in_poll):
+            raise Empty
+        return super()._brpop_read(**options)  # type: ignore[misc]  # of the class that it is mixed into
+
+
 class _ReadyMadeMixin:
     """For messages that kombu makes but does not put where they belong, or the other way round."""
 
@@ -100,11 +127,11 @@ class _ReadyMadeMixin:
             self._caught.append((self._q_for_pri(queue, self._get_message_priority(message)), message))
 
 
-class _Channel(_ClosedChannelMixin, _ReadyMadeMixin, redis.Channel):
+class _Channel(_ClosedChannelMixin, _AnsweredMixin, _ReadyMadeMixin, redis.Channel):
     QoS = _QoS
 
 
-class _SentinelChannel(_ClosedChannelMixin, _ReadyMadeMixin, redis.SentinelChannel):
+class _SentinelChannel(_ClosedChannelMixin, _AnsweredMixin, _ReadyMadeMixin, redis.SentinelChannel):
     QoS = _QoS
 
 

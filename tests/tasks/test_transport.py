@@ -1,9 +1,11 @@
 """What channels of ours do that kombu's do not: renew messages, leave them for later, and say that they are closed."""
 
 from collections.abc import Iterator
+from queue import Empty
 from typing import Any
 
 import pytest
+import redis
 from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.message import Message
@@ -14,6 +16,7 @@ from tasks.broker import kombu_url, transport, transport_options
 from tasks.transport import AFTER_TIMEOUT
 from tests.support.api import settings
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -170,3 +173,38 @@ def test_a_closed_channel_is_an_error_of_its_connection(redis_url: str) -> None:
 )
 def test_every_redis_is_reached_by_a_transport_of_ours(url: str, name: str | None) -> None:
     assert transport(url) == name
+
+
+def test_a_read_without_an_answer_waits_for_none(post: Post) -> None:
+    """The event loop reads when it is told that it can: of a socket that is another one by now, for instance."""
+    post.connection.transport.cycle.on_poll_start()
+    with pytest.raises(Empty):
+        post.channel._brpop_read()
+    message = post.take()
+    with pytest.raises(Empty):
+        post.channel._brpop_read()  # It may have no more, and has asked for none.
+    message.ack()
+    post.taken.clear()
+    assert post.take().delivery_tag != message.delivery_tag
+
+
+def test_a_connection_that_nobody_waits_on_is_let_go_when_it_is_closed(post: Post) -> None:
+    message = post.take()
+    connection = post.channel.client.connection
+    post.server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    wait_until(lambda: is_closed(connection))
+    with pytest.raises(Empty):
+        post.channel._brpop_read()
+    assert connection._sock is None
+    message.ack()
+    post.taken.clear()
+    assert post.take().delivery_tag != message.delivery_tag
+
+
+def is_closed(connection: Any) -> bool:
+    """Whether the server has closed it."""
+    try:
+        connection.can_read(timeout=0)
+    except redis.ConnectionError:
+        return True
+    return False
