@@ -49,11 +49,22 @@ def parser() -> argparse.ArgumentParser:
     from server import remote
 
     root = argparse.ArgumentParser(prog="jobcast", description="A real-time progress-streaming job server.")
+    root.add_argument("--version", action=_Version, nargs=0, help="say which version this is, and exit")
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_processes(commands)
     remote.add_to(commands)
     _command(commands, "doctor", _doctor, "check Redis, broker, workers, model server and settings")
     return root
+
+
+class _Version(argparse.Action):
+    """Looks it up when it is asked for, which takes longer than all that others need of this module."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"jobcast {version('jobcast')}\n")
+        parser.exit(OK)
 
 
 def _add_processes(commands: Any) -> None:

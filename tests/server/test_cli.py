@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -301,6 +302,14 @@ def test_a_reader_that_has_had_enough_is_no_error_worth_a_traceback(api: FakeApi
         told = process.stderr.read()
     assert process.returncode == exits.BROKEN_PIPE
     assert told == ""
+
+
+def test_it_says_which_version_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == exits.OK
+    project = tomllib.loads((Path(cli.__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    assert capsys.readouterr().out == f"jobcast {project['version']}\n"
 
 
 def test_our_own_progress_package_is_ours() -> None:
