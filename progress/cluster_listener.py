@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from progress import keys
+from progress import cancelling, keys
 from progress.address import Address, Place, dialer
 from progress.connect import AsyncRedisExecutor
 from progress.errors import StoreUnavailable
@@ -84,8 +84,7 @@ class ClusterListener:
     async def close(self) -> None:
         """Ends every connection."""
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancelling.end(self._task)
         for line in self._lines.values():
             await line.close()
 

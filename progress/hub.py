@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final, TypeVar
 
-from progress import keys
+from progress import cancelling, keys
 from progress.activity import ActivityReader
 from progress.audit import AUDIT_S, Audit
 from progress.commands import LogPage
@@ -82,9 +82,7 @@ class Hub:
         tasks: list[asyncio.Task[Any]] = [*self._reading.values(), *self._catching_up.values(), *self._watching]
         tasks += [opening.task for opening in self._opening.values()]
         tasks += [self._auditing] if self._auditing else []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelling.end(*tasks)
         await self._listener.close()
 
     async def subscribe(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
+from progress import cancelling
 from progress.address import Dial
 from progress.errors import StoreUnavailable
 from progress.pubsub import Batch, Connection
@@ -107,8 +108,7 @@ class RedisListener:
     async def close(self) -> None:
         """Ends the connection."""
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancelling.end(self._task)
         self._wanted.clear()
 
     def give_up(self, prefix: str) -> dict[str, "asyncio.Future[None]"]:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from progress import factory
+from progress import cancelling, factory
 from progress.hub import Hub
 from progress.settings import Settings
 from progress.storage import open_storage
@@ -50,7 +50,7 @@ def create_app(state: State) -> FastAPI:
         state.hub.start()
         ticking = asyncio.create_task(keep_awake(state.relays, IDLE_S / 2))
         yield
-        ticking.cancel()
+        await cancelling.end(ticking)
         await state.hub.close()
         await state.submissions.close()
         await state.store.close()
