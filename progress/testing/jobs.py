@@ -43,12 +43,7 @@ def create(space: Keyspace, *argv: str) -> Any:
         space.enlist(job_id, job["kind"], status)
     space.write(job, now, "0", ("queued", queued))
     if "group" in job:
-        space.members[job["group"]][job_id] = int(job["member"])
-        space.goes_with("members", job["group"])
-        space.count_in_group(job, "", "queued")
-        if space.jobs.get(job.get("parent", ""), {}).get("status") in ("failed", "cancelled"):
-            space.groups[job["group"]].pop("abandoned_upto", None)
-            space.abandoned[job["group"]] = now
+        _join(space, job, now)
     if int(delay_ms) > 0:
         space.due[job_id] = now + int(delay_ms)
         job["due_at"] = str(now + int(delay_ms))
@@ -60,6 +55,17 @@ def create(space: Keyspace, *argv: str) -> Any:
         space.idempotency[idem] = f"{job_id} {fingerprint}"
         space.ttls["idempotency", idem] = clock + int(idem_ttl_s) * 1000
     return _made(space, "created", job_id)
+
+
+def _join(space: Keyspace, job: Record, now: int) -> None:
+    """Adds a new job to its group."""
+    group = job["group"]
+    space.members[group][job["id"]] = int(job["member"])
+    space.goes_with("members", group)
+    space.count_in_group(job, "", "queued")
+    if space.jobs.get(job.get("parent", ""), {}).get("status") in ("failed", "cancelled"):
+        space.groups[group].pop("abandoned_upto", None)
+        space.abandoned[group] = now
 
 
 def _made(space: Keyspace, outcome: str, job_id: str) -> Any:

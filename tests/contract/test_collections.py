@@ -162,7 +162,9 @@ def test_what_a_crash_has_lost_is_written_again() -> None:
 
 
 def test_so_is_what_a_machine_had_not_on_its_disk() -> None:
-    with RedisServer("--appendonly", "yes") as server, closing(RedisExecutor(server.url)) as executor:
+    # Nothing is held back for a sync that is under way, so that there is something to lose.
+    persistent = ("--appendonly", "yes", "--appendfsync", "no")
+    with RedisServer(*persistent) as server, closing(RedisExecutor(server.url)) as executor:
         books = Collections(executor, most_bytes=MOST_BYTES, ttl_s=TTL_S).open("books")
         books.put("m", [Item("a", vector(1, 0))])
         kept = server.written()

@@ -14,6 +14,7 @@ from tests.faults.conftest import BROKERS, settings_of
 from tests.faults.following import Audience, Follower, SocketFollower, spoken
 from tests.support.beside import side_by_side
 from tests.support.live import Child, Live
+from tests.support.redis_server import RedisServer
 from tests.support.seeds import seed_of
 from tests.support.waiting import wait_until
 
@@ -108,7 +109,7 @@ def a_running_one(house: Live, audience: Audience) -> None:
     audience.wait()
     audience.check()
     words = readers[0].text.count("word ")  # of which two may be one event
-    assert 5 <= words < 400
+    assert 5 <= words < 100
     assert readers[0].text == "word " * words
     assert readers[0].events == house.events(job_id, exact=1)
 
@@ -163,7 +164,11 @@ def one_of_a_frozen_worker(house: Live, frozen: Child, queue: str, file: Path) -
 
 
 def test_a_cancel_outlives_the_api_and_redis(tmp_path: Path) -> None:
-    with Live(model=False, LEASE_S="30") as live:
+    # With ``everysec`` a write waits for a sync that is under way; nobody is left here who would make it again.
+    with (
+        RedisServer("--appendonly", "yes", "--appendfsync", "no") as redis,
+        Live(redis=redis, model=False, LEASE_S="30") as live,
+    ):
         live.start_api()
         worker = live.start_worker()
         job_id = live.submit("silent", {"seconds": 60})

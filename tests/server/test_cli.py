@@ -250,19 +250,25 @@ def test_the_server_s_own_settings_say_where_it_is_and_which_key_it_takes(api: F
     assert JOB in ended.stdout
 
 
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(api: FakeApi) -> None:
+def interrupted(api: FakeApi, *start: str) -> subprocess.Popen[str]:
+    """`jobcast watch`, started so, which hears a Ctrl-C while it waits for what comes."""
     api.hold = True
-    command = [sys.executable, "-P", "-m", "server.cli", "watch", JOB, "--url", api.url]
+    command = [sys.executable, "-P", *start, "watch", JOB, "--url", api.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.read(5) == "hello"
+            wait_until(lambda: state_of(process.pid) == "S")  # in the read
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert process.returncode == exits.INTERRUPTED
     assert told == f"jobcast: the job goes on: jobcast watch {JOB}\n"
+    return process
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(api: FakeApi) -> None:
+    assert interrupted(api, "-m", "server.cli").returncode == exits.INTERRUPTED
 
 
 # Another thread hears of the signal: the main one is left in its read, as by a signal just before that.
@@ -276,19 +282,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_ctrl_c_just_before_a_read_is_heard_too(api: FakeApi) -> None:
-    api.hold = True
-    command = [sys.executable, "-P", "-c", HEARD_ELSEWHERE, "watch", JOB, "--url", api.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.read(5) == "hello"
-            wait_until(lambda: state_of(process.pid) == "S")  # in the read
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert process.returncode == exits.INTERRUPTED
-    assert told == f"jobcast: the job goes on: jobcast watch {JOB}\n"
+    assert interrupted(api, "-c", HEARD_ELSEWHERE).returncode == exits.INTERRUPTED
 
 
 def test_a_reader_that_has_had_enough_is_no_error_worth_a_traceback(api: FakeApi) -> None:

@@ -68,8 +68,6 @@ class RedisServer(ServerProcess):
         options = {"bind": LOOPBACK, "port": str(self.port), "dir": str(self.directory), "save": ""}
         # A replica is served when it asks: by default others may come for five seconds.
         options |= {"repl-diskless-sync-delay": "0"}
-        # What it has answered is in its file then: with ``everysec`` a write waits for a sync that is under way.
-        options |= {"appendfsync": "no"}
         options |= {"unixsocket": str(self.socket), "requirepass": self._password, "loglevel": "warning"}
         return [*first, *(word for name, value in options.items() for word in (f"--{name}", value)), *self._options]
 
